@@ -201,7 +201,8 @@ impl Ledger {
         }
     }
 
-    /// Says whether this version of an object was ingested, or found to be unreadable.
+    /// Says whether an object was ingested last, or found to be unreadable, as one of these versions. An earlier version that comes
+    /// back is another content than the last one.
     pub(crate) fn knows(
         &self,
         source: &str,
@@ -210,14 +211,12 @@ impl Ledger {
     ) -> Result<bool, LedgerError> {
         self.with(|connection| {
             let mut query = connection.prepare_cached(
-                "SELECT 1 FROM object WHERE source = ?1 AND key = ?2 AND version = ?3",
+                "SELECT version FROM object WHERE source = ?1 AND key = ?2 ORDER BY ingested DESC LIMIT 1",
             )?;
-            for version in versions {
-                if query.exists(params![source, key, version])? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+            let last: Option<String> = query
+                .query_row(params![source, key], |row| row.get(0))
+                .optional()?;
+            Ok(last.is_some_and(|last| versions.contains(&last)))
         })
     }
 
@@ -244,8 +243,10 @@ impl Ledger {
         self.with(|connection| {
             let transaction = connection.transaction()?;
             for object in objects {
+                // Later than all of its versions, also where the clock was set back.
                 transaction.execute(
-                    "INSERT OR REPLACE INTO object VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT OR REPLACE INTO object VALUES (?1, ?2, ?3, ?4, ?5,
+                        (SELECT max(?6, coalesce(max(ingested) + 1, ?6)) FROM object WHERE source = ?1 AND key = ?2), ?7)",
                     params![
                         source,
                         object.key,

@@ -147,7 +147,8 @@ impl Listener {
     async fn receive(&self, done: &mpsc::UnboundedSender<String>, say: &(impl Fn(String) + Sync)) {
         let mut pause = FIRST_PAUSE;
         let mut said = BTreeSet::new();
-        let mut trouble = None;
+        // At first the ledger may have the trouble of an earlier process.
+        let mut noted: Option<Option<String>> = None;
         loop {
             self.hand().retain(|_, since| since.elapsed() < HIDDEN);
             if self.hand().len() >= MOST_IN_HAND {
@@ -162,16 +163,18 @@ impl Listener {
                 Err(error) => Err(causes(&error).join(": ")),
             };
             let now = received.as_ref().err().cloned();
-            if trouble != now {
+            if noted.as_ref() != Some(&now) {
+                let was_away = matches!(noted, Some(Some(_)));
                 match &now {
                     Some(text) => say(format!(
                         "warning: {text}; it is tried again, and the prefixes are listed meanwhile"
                     )),
-                    None => say(format!("the queue {} answers again", self.name)),
+                    None if was_away => say(format!("the queue {} answers again", self.name)),
+                    None => {}
                 }
                 // A ledger that fails is said by who reads it too.
                 let _ = self.ledger.note_queue_trouble(&self.name, now.as_deref());
-                trouble = now;
+                noted = Some(now);
             }
             match received {
                 Ok(is_empty) => {

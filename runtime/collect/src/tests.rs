@@ -197,6 +197,11 @@ async fn a_rewritten_object_replaces_its_rows_and_is_counted() {
     );
     assert_eq!(raw.totals().replaced, 1);
     assert_eq!(raw.turn().await, CollectReport::default());
+    // What was there before comes back, and is not taken for what was read long ago.
+    raw.put("1.ndjson", &events(0..30)).await;
+    let report = raw.turn().await;
+    assert_eq!((report.events, report.replaced), (30, 1), "{report:?}");
+    assert_eq!(raw.turn().await, CollectReport::default());
     // Without the ledger of sources, too: the table knows where its rows came from.
     let mut raw = raw;
     raw.put("2.ndjson", &events(60..61)).await;

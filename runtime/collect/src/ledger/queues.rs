@@ -213,3 +213,38 @@ impl Ledger {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use rusqlite_migration::Migrations;
+
+    use super::super::{Counted, STEPS};
+    use super::*;
+
+    #[test]
+    fn a_ledger_without_queues_keeps_its_counts_and_gets_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut before = Connection::open(folder.path().join("sources.db")).unwrap();
+        let steps = Migrations::from_slice(&STEPS[..2]);
+        steps.to_latest(&mut before).unwrap();
+        let line = "INSERT INTO total (source, events, repeated) VALUES ('a', 7, 3)";
+        before.execute(line, []).unwrap();
+        drop(before);
+        let ledger = Ledger::open(folder.path()).unwrap();
+        let counted = Counted {
+            events: 1,
+            repeated: 2,
+            replaced: 4,
+            ..Counted::default()
+        };
+        ledger.note("a", &[], &counted, crate::now()).unwrap();
+        let totals = ledger.totals().unwrap().swap_remove(0);
+        assert_eq!((totals.events, totals.repeated), (8, 5));
+        assert_eq!((totals.records, totals.replaced), (3, 4));
+        assert!(ledger.queues().unwrap().is_empty());
+        ledger.note_queue_trouble("q", Some("away")).unwrap();
+        let of = ledger.queues().unwrap().swap_remove(0);
+        assert_eq!(of.trouble.as_deref(), Some("away"));
+    }
+}
