@@ -356,11 +356,19 @@ impl Collector {
             timezone,
             replaces,
         } = &self.options;
+        let root = root_of(from);
         let mut files = Vec::with_capacity(objects.len());
+        let mut folders = Vec::with_capacity(objects.len());
         let mut gone = Vec::new();
         let mut refused: Vec<(Path, String)> = Vec::new();
-        for object in objects {
-            match copy_object(from, object, self.copies.path()).await {
+        for (number, object) in objects.iter().enumerate() {
+            // One each: an object may have the name of another's folder.
+            let folder = self.copies.path().join(number.to_string());
+            // What an attempt that failed left there.
+            let _ = std::fs::remove_dir_all(&folder);
+            let copied = copy_object(from, object, &folder).await;
+            folders.push((folder, root.clone()));
+            match copied {
                 Ok(file) => files.push(file),
                 // Deleted since it was listed: there is nothing to ingest.
                 Err(CopyError::Fetch {
@@ -383,17 +391,16 @@ impl Collector {
         options.timezone = *timezone;
         options.source = Some(source.clone());
         options.replaces = *replaces;
-        options.copies = vec![(self.copies.path().to_owned(), root_of(from))];
+        options.copies.clone_from(&folders);
         let ingested = ingest(options, &files, |_| {}).await;
-        for file in &files {
-            // What stays is overwritten, or goes with the folder.
-            let _ = std::fs::remove_file(file);
+        for (folder, _) in &folders {
+            // What stays is removed before the next use, or goes with all copies.
+            let _ = std::fs::remove_dir_all(folder);
         }
         let ingested = ingested.map_err(|source| CollectError::Ingest {
             name: name.clone(),
             source,
         })?;
-        let root = root_of(from);
         let versions: Vec<String> = objects.iter().map(version).collect();
         let known: Vec<Known<'_>> = objects
             .iter()

@@ -224,6 +224,16 @@ async fn an_object_that_grew_or_was_copied_gives_only_what_is_new() {
 }
 
 #[tokio::test]
+async fn an_object_may_have_the_name_of_another_ones_folder() {
+    let raw = Raw::new("nested");
+    raw.put("a/b", &events(0..1)).await;
+    assert_eq!(raw.turn().await.events, 1);
+    raw.put("a", &events(1..2)).await;
+    raw.put("a/b/c", &events(2..3)).await;
+    assert_eq!(raw.turn().await.events, 2);
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_named_and_holds_nothing_up() {
     let raw = Raw::new("bad");
     raw.put("1.ndjson", &format!("{}no event\n", events(0..2)))

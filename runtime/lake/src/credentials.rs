@@ -6,20 +6,20 @@ use object_store::aws::AwsCredentialProvider;
 use object_store::azure::AzureCredentialProvider;
 use object_store::gcp::GcpCredentialProvider;
 
-/// Whose cloud a store is part of, and what signs requests there.
+/// Whose cloud a store is part of, and what signs requests there; nothing signs them if the options say `skip_signature`.
 #[derive(Clone)]
 pub enum CloudCredentials {
     /// Amazon's.
     Aws {
         /// Gives the keys, and new ones before they expire.
-        provider: AwsCredentialProvider,
+        provider: Option<AwsCredentialProvider>,
         /// The region that the options or the environment name.
         region: Option<String>,
     },
     /// Google's.
-    Google(GcpCredentialProvider),
+    Google(Option<GcpCredentialProvider>),
     /// Microsoft's.
-    Azure(AzureCredentialProvider),
+    Azure(Option<AzureCredentialProvider>),
 }
 
 impl fmt::Debug for CloudCredentials {

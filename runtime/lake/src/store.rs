@@ -213,7 +213,7 @@ impl fmt::Display for Location {
 fn client(scheme: &str, url: &Url, options: &Options) -> Result<StoreClient, object_store::Error> {
     /// Makes it as `parse_url_opts` does, and keeps that it lists page by page, and its credentials.
     macro_rules! build {
-        ($builder:expr, |$built:ident, $store:ident| $credentials:expr) => {{
+        ($builder:expr, $skip:expr, |$built:ident, $signer:ident| $credentials:expr) => {{
             let mut builder = $builder.with_url(url.as_str());
             for (name, value) in options {
                 // The names were checked.
@@ -222,29 +222,44 @@ fn client(scheme: &str, url: &Url, options: &Options) -> Result<StoreClient, obj
                 }
             }
             let $built = builder.clone();
-            let $store = Arc::new(builder.build()?);
-            let pages = Pages(Arc::clone(&$store) as Arc<dyn PaginatedListStore>);
+            let is_signed = !$built
+                .get_config_value(&$skip)
+                .is_some_and(|skips| is_true(&skips));
+            let store = Arc::new(builder.build()?);
+            let pages = Pages(Arc::clone(&store) as Arc<dyn PaginatedListStore>);
+            let $signer = is_signed.then(|| Arc::clone(store.credentials()));
             let credentials = $credentials;
-            Ok(($store, Some(pages), Some(credentials)))
+            Ok((store, Some(pages), Some(credentials)))
         }};
     }
     match scheme {
         "memory" => Ok((Arc::new(InMemory::new()), None, None)),
-        "s3" | "s3a" => build!(AmazonS3Builder::new(), |built, store| {
-            CloudCredentials::Aws {
-                provider: Arc::clone(store.credentials()),
+        "s3" | "s3a" => build!(
+            AmazonS3Builder::new(),
+            AmazonS3ConfigKey::SkipSignature,
+            |built, signer| CloudCredentials::Aws {
+                provider: signer,
                 region: built.get_config_value(&AmazonS3ConfigKey::Region),
             }
-        }),
-        "gs" => build!(GoogleCloudStorageBuilder::new(), |_built, store| {
-            CloudCredentials::Google(Arc::clone(store.credentials()))
-        }),
+        ),
+        "gs" => build!(
+            GoogleCloudStorageBuilder::new(),
+            GoogleConfigKey::SkipSignature,
+            |built, signer| CloudCredentials::Google(signer)
+        ),
         // Its lists are made fit to be read as they come.
         _ => build!(
             MicrosoftAzureBuilder::new().with_http_connector(Connector),
-            |_built, store| CloudCredentials::Azure(Arc::clone(store.credentials()))
+            AzureConfigKey::SkipSignature,
+            |built, signer| CloudCredentials::Azure(signer)
         ),
     }
+}
+
+/// Reads an option as the stores do.
+fn is_true(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    matches!(text.as_str(), "1" | "true" | "on" | "yes" | "y")
 }
 
 /// Makes a path absolute without asking that it exist; `..` goes up from where symbolic links lead.

@@ -1,5 +1,7 @@
 //! New objects that a queue announces are rows that rules have seen, each record once, whatever happens to the messages.
 
+mod rewritten;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Child, Command, Stdio};

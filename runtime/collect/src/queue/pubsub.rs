@@ -22,7 +22,8 @@ pub(crate) struct Subscription {
     client: Client,
     /// Its URL, without a verb.
     url: Url,
-    credentials: GcpCredentialProvider,
+    /// Absent where requests are not signed, as for an emulator.
+    credentials: Option<GcpCredentialProvider>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,7 +59,11 @@ pub(crate) fn is_subscription(text: &str) -> bool {
 }
 
 impl Subscription {
-    pub(super) fn new(client: Client, url: Url, credentials: GcpCredentialProvider) -> Self {
+    pub(super) fn new(
+        client: Client,
+        url: Url,
+        credentials: Option<GcpCredentialProvider>,
+    ) -> Self {
         Self {
             client,
             url,
@@ -69,14 +74,16 @@ impl Subscription {
     async fn call(&self, verb: &str, body: Value) -> Result<Vec<u8>, QueueError> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}:{verb}", self.url.path()));
-        let credential = self.credentials.get_credential().await;
-        let credential = credential.map_err(|error| self.client.unsigned(error))?;
-        let bearer = format!("Bearer {}", credential.bearer);
+        let bearer = match &self.credentials {
+            None => None,
+            Some(credentials) => {
+                let credential = credentials.get_credential().await;
+                let credential = credential.map_err(|error| self.client.unsigned(error))?;
+                Some(format!("Bearer {}", credential.bearer))
+            }
+        };
         let mut headers = vec![("content-type", "application/json")];
-        // An emulator has none.
-        if !credential.bearer.is_empty() {
-            headers.push(("authorization", bearer.as_str()));
-        }
+        headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
         let body = body.to_string().into_bytes();
         let request = self.client.request("POST", &url, &headers, body)?;
         self.client.send(request).await

@@ -19,7 +19,8 @@ pub(crate) struct Sqs {
     client: Client,
     /// The queue's URL.
     queue: Url,
-    credentials: AwsCredentialProvider,
+    /// Absent where requests are not signed.
+    credentials: Option<AwsCredentialProvider>,
     region: String,
 }
 
@@ -74,7 +75,7 @@ impl Sqs {
     pub(super) fn new(
         client: Client,
         queue: Url,
-        credentials: AwsCredentialProvider,
+        credentials: Option<AwsCredentialProvider>,
         region: String,
     ) -> Self {
         Self {
@@ -95,9 +96,11 @@ impl Sqs {
         ];
         let body = body.to_string().into_bytes();
         let mut request = self.client.request("POST", &endpoint, &headers, body)?;
-        let credential = self.credentials.get_credential().await;
-        let credential = credential.map_err(|error| self.client.unsigned(error))?;
-        AwsAuthorizer::new(&credential, "sqs", &self.region).authorize(&mut request, None);
+        if let Some(credentials) = &self.credentials {
+            let credential = credentials.get_credential().await;
+            let credential = credential.map_err(|error| self.client.unsigned(error))?;
+            AwsAuthorizer::new(&credential, "sqs", &self.region).authorize(&mut request, None);
+        }
         self.client.send(request).await
     }
 

@@ -18,7 +18,8 @@ const TOGETHER: usize = 32;
 pub(crate) struct StorageQueue {
     client: Client,
     queue: Url,
-    credentials: AzureCredentialProvider,
+    /// Absent where requests are not signed.
+    credentials: Option<AzureCredentialProvider>,
     account: String,
 }
 
@@ -37,7 +38,7 @@ impl StorageQueue {
     pub(super) fn new(
         client: Client,
         queue: Url,
-        credentials: AzureCredentialProvider,
+        credentials: Option<AzureCredentialProvider>,
         account: String,
     ) -> Self {
         Self {
@@ -50,9 +51,11 @@ impl StorageQueue {
 
     async fn call(&self, method: &str, url: &Url) -> Result<Vec<u8>, QueueError> {
         let mut request = self.client.request(method, url, &[], Vec::new())?;
-        let credential = self.credentials.get_credential().await;
-        let credential = credential.map_err(|error| self.client.unsigned(error))?;
-        AzureAuthorizer::new(&credential, &self.account).authorize(&mut request);
+        if let Some(credentials) = &self.credentials {
+            let credential = credentials.get_credential().await;
+            let credential = credential.map_err(|error| self.client.unsigned(error))?;
+            AzureAuthorizer::new(&credential, &self.account).authorize(&mut request);
+        }
         self.client.send(request).await
     }
 
