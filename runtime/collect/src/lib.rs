@@ -1,12 +1,13 @@
 //! Raw logs of object stores, ingested as they arrive.
 //!
 //! ```text
-//! list the prefix ─▶ objects that the ledger does not know ─fetch─▶ copies ─ingest─▶ rows in the table
-//!        ▲                                                                              │ committed
-//!        └──────────────────────────── ledger: key, version, what came of it ◀──────────┘
+//! list the prefix ─┬▶ objects that the ledger does not know ─fetch─▶ copies ─ingest─▶ rows in the table
+//! messages of a queue ┘   ▲                                                               │ committed
+//!        ▲                └──────────── ledger: key, version, what came of it ◀───────────┘
+//!        └─ deleted ────────────────────────────────┘
 //! ```
 //!
-//! An object is known by its key and its version, or its ETag where the store keeps no versions. What was ingested and not yet
+//! An object is known by its key and its ETag, or its version where the store has no ETags. What was ingested and not yet
 //! noted when a process was killed is fetched once more, and ingest knows it by its content: every record is one row.
 
 mod arrivals;

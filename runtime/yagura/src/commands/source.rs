@@ -48,7 +48,7 @@ enum Action {
         #[arg(long, value_enum, default_value = "text")]
         format: OutputFormat,
     },
-    /// Show what became of the raw logs that a service ingests: objects, events, rejected lines, lag
+    /// Show what became of the raw logs that a service ingests: objects, events, rejected lines, lag, queues
     Status {
         #[command(flatten)]
         service: StateDir,
