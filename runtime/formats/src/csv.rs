@@ -242,7 +242,7 @@ impl Gather for Lines {
             let records = vec![Record { text, line: first }];
             return Taken::Records {
                 records,
-                waits: false,
+                waits: None,
             };
         }
         // A header that is not whole is read again with each line.
@@ -256,16 +256,16 @@ impl Gather for Lines {
             let records = Record { text, line: first }.lines();
             return Taken::Records {
                 records,
-                waits: false,
+                waits: None,
             };
         }
         Taken::Waits
     }
 
     fn end(&mut self) -> Rest {
-        match self.take().is_empty() {
-            true => Rest::Nothing,
-            false => Rest::Open(self.first),
+        Rest {
+            records: Vec::new(),
+            open: (!self.take().is_empty()).then_some(self.first),
         }
     }
 
@@ -341,18 +341,14 @@ mod tests {
                 Taken::Alone => found.push(format!("{number}:{line}")),
                 Taken::Waits => {}
                 Taken::Records { records, waits } => {
-                    assert!(!waits);
+                    assert_eq!(waits, None);
                     found.extend(records.iter().map(|of| format!("{}:{}", of.line, of.text)));
                 }
             }
         }
-        match gather.end() {
-            Rest::Open(line) => (found, Some(line)),
-            rest => {
-                assert_eq!(rest, Rest::Nothing);
-                (found, None)
-            }
-        }
+        let rest = gather.end();
+        assert!(rest.records.is_empty());
+        (found, rest.open)
     }
 
     #[test]

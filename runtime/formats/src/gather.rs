@@ -46,20 +46,18 @@ pub enum Taken {
     Records {
         /// In the order of their first lines.
         records: Vec<Record>,
-        /// Whether the line itself is in none of them and waits.
-        waits: bool,
+        /// The number of the first line that is in none of them and waits.
+        waits: Option<u64>,
     },
 }
 
 /// What is left at the end of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rest {
-    /// No line waits.
-    Nothing,
-    /// Records that may be whole. What is written of them later is a record of its own.
-    Records(Vec<Record>),
-    /// A record that is not whole; the number of its first line.
-    Open(u64),
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// Records that may be whole, in the order of their first lines. What is written of them later is a record of its own.
+    pub records: Vec<Record>,
+    /// A record behind them that is not whole; the number of its first line.
+    pub open: Option<u64>,
 }
 
 /// Puts the lines of one file together to records.

@@ -11,17 +11,24 @@
 //!
 //! The event has the shape of the JSON that version 2 writes: `transaction`, `request`, `response`, `audit_data`, with the messages as
 //! they are. A section without a place there is the member `section_K`. The id is random for each transaction, so no request can end a
-//! record. If a record is not ended within 2,000 lines and 1 MiB, its lines up to the next record are no event, and the next one is read.
+//! record. A record has no end where the writer died. If another one begins behind it before the file ends, or before it has 100,000
+//! lines or 128 MiB, its lines are no event, and the other one is read.
 //!
 //! Source: "ModSecurity 2 Data Formats", <https://github.com/owasp-modsecurity/ModSecurity/wiki/ModSecurity-2-Data-Formats>.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value};
 
-use crate::gather::{MOST_BYTES, MOST_LINES};
 use crate::member::add;
 use crate::parts::wrong;
 use crate::{Decode, Decoded, Gather, Record, Rest, Taken, Wrong};
+
+/// The most bytes of a record. They are many, so that a request cannot hide itself by a long body.
+const LONGEST_BYTES: usize = 128 << 20;
+/// The most lines of a record.
+const LONGEST_LINES: u64 = 100_000;
 
 /// Returns the id and the letter of a line that begins a section.
 fn boundary(line: &str) -> Option<(&str, char)> {
@@ -43,69 +50,102 @@ fn boundary(line: &str) -> Option<(&str, char)> {
 /// Puts the sections of a transaction together.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
+    /// The id of the record that is open; empty where none is.
     id: String,
+    /// Whether the open record is longer than a record may be: what is there of it was given out.
+    is_given_up: bool,
     text: String,
     first: u64,
     last: u64,
 }
 
 impl Lines {
+    fn begin(&mut self, id: &str, line: &str, number: u64) {
+        id.clone_into(&mut self.id);
+        line.clone_into(&mut self.text);
+        (self.first, self.last) = (number, number);
+        self.is_given_up = false;
+    }
+
     fn put(&mut self, line: &str, number: u64) {
-        for _ in self.last..number.max(self.last + 1) {
-            self.text.push('\n');
+        if self.text.is_empty() {
+            self.first = number;
+        } else {
+            for _ in self.last..number.max(self.last + 1) {
+                self.text.push('\n');
+            }
         }
         self.text.push_str(line);
         self.last = number;
     }
 
-    fn take(&mut self) -> Record {
-        self.id.clear();
-        Record {
-            text: std::mem::take(&mut self.text),
-            line: self.first,
-        }
+    /// Gives out what is there of the open record, which stays open.
+    fn take(&mut self) -> Option<Record> {
+        let text = std::mem::take(&mut self.text);
+        let line = self.first;
+        (!text.is_empty()).then_some(Record { text, line })
     }
 
-    /// Gives up the first record, and reads what stands behind it again from the next one on.
-    fn give_up(&mut self) -> Taken {
-        let record = self.take();
-        let inner = (record.line..).zip(record.text.split('\n')).skip(1);
-        let next = inner
-            .clone()
-            .find(|(_, line)| matches!(boundary(line), Some((_, 'A'))));
-        let Some((next, _)) = next else {
-            return Taken::Records {
-                records: vec![record],
-                waits: false,
-            };
+    /// Ends the open record, and gives out what is there of it.
+    fn close(&mut self) -> Option<Record> {
+        self.id.clear();
+        self.is_given_up = false;
+        self.take()
+    }
+
+    fn is_long(&self) -> bool {
+        self.text.len() > LONGEST_BYTES || self.last.saturating_sub(self.first) >= LONGEST_LINES
+    }
+
+    /// Gives out all records but the last that has no end: another record begins behind each of them, so none of their lines is missing.
+    fn settle(&mut self) -> Vec<Record> {
+        let Some(Record { text, line: first }) = self.close() else {
+            return Vec::new();
         };
-        let is_before = |number: u64| number < next;
-        let before: Vec<&str> = (record.line..)
-            .zip(record.text.split('\n'))
-            .take_while(|(number, _)| is_before(*number))
-            .map(|(_, line)| line)
-            .collect();
-        let mut records = vec![Record {
-            text: before.join("\n"),
-            line: record.line,
-        }];
-        for (number, line) in inner.skip_while(|(number, _)| is_before(*number)) {
-            if line.trim().is_empty() {
-                continue;
-            }
-            match self.line(line, number) {
-                Taken::Alone => records.push(Record {
-                    text: line.to_owned(),
-                    line: number,
-                }),
-                Taken::Waits => {}
-                Taken::Records { records: more, .. } => records.extend(more),
+        let lines: Vec<&str> = text.split('\n').collect();
+        let part = |from: usize, to: usize| Record {
+            text: lines[from..to].join("\n"),
+            line: first + from as u64,
+        };
+        let is_begin = |line: &&str| matches!(boundary(line), Some((_, 'A')));
+        let mut ends: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, line) in lines.iter().enumerate() {
+            if let Some((id, 'Z')) = boundary(line) {
+                ends.entry(id).or_default().push(at);
             }
         }
-        Taken::Records {
-            records,
-            waits: !self.id.is_empty(),
+        let end_of = |id: &str, from: usize| {
+            let ends = ends.get(id)?;
+            ends.get(ends.partition_point(|end| *end < from)).copied()
+        };
+        let mut records = Vec::new();
+        let mut at = 0;
+        while let Some(line) = lines.get(at) {
+            let to = match boundary(line) {
+                Some((id, 'A')) => {
+                    let next = || Some(at + 1 + lines[at + 1..].iter().position(is_begin)?);
+                    match end_of(id, at).map(|end| end + 1).or_else(next) {
+                        Some(to) => to,
+                        None => {
+                            let open = part(at, lines.len());
+                            self.begin(id, &open.text, open.line);
+                            self.last = first + lines.len() as u64 - 1;
+                            return records;
+                        }
+                    }
+                }
+                _ => at + 1,
+            };
+            if to > at + 1 || !line.trim().is_empty() {
+                records.push(part(at, to));
+            }
+            at = to;
         }
+        records
+    }
+
+    fn waits(&self) -> Option<u64> {
+        (!self.text.is_empty()).then_some(self.first)
     }
 }
 
@@ -116,29 +156,43 @@ impl Gather for Lines {
             let Some((id, 'A')) = boundary else {
                 return Taken::Alone;
             };
-            id.clone_into(&mut self.id);
-            line.clone_into(&mut self.text);
-            (self.first, self.last) = (number, number);
+            self.begin(id, line, number);
             return Taken::Waits;
         }
+        if let (true, Some((id, 'A'))) = (self.is_given_up, boundary) {
+            let records = self.close().into_iter().collect();
+            self.begin(id, line, number);
+            let waits = self.waits();
+            return Taken::Records { records, waits };
+        }
         self.put(line, number);
-        if boundary == Some((self.id.as_str(), 'Z')) {
-            return Taken::Records {
-                records: vec![self.take()],
-                waits: false,
+        let records = if boundary == Some((self.id.as_str(), 'Z')) {
+            self.close().into_iter().collect()
+        } else if !self.is_long() {
+            return Taken::Waits;
+        } else {
+            let mut records = match self.is_given_up {
+                true => Vec::new(),
+                false => self.settle(),
             };
-        }
-        if self.text.len() > MOST_BYTES || number - self.first >= MOST_LINES as u64 {
-            return self.give_up();
-        }
-        Taken::Waits
+            if self.is_long() {
+                self.is_given_up = true;
+                records.extend(self.take());
+            }
+            records
+        };
+        let waits = self.waits();
+        Taken::Records { records, waits }
     }
 
     fn end(&mut self) -> Rest {
-        match self.id.is_empty() {
-            true => Rest::Nothing,
-            false => Rest::Open(self.take().line),
-        }
+        let records = match self.is_given_up {
+            true => self.close().into_iter().collect(),
+            false => self.settle(),
+        };
+        let open = self.waits();
+        self.close();
+        Rest { records, open }
     }
 }
 
@@ -350,7 +404,7 @@ SecRule X
 
 --c7036611-Z--"#;
 
-    fn gathered(text: &str) -> (Vec<Record>, Rest) {
+    fn gathered(text: &str) -> (Vec<Record>, Option<u64>) {
         let mut gather = Lines::default();
         let mut all = Vec::new();
         for (number, line) in (1..)
@@ -366,13 +420,15 @@ SecRule X
                 Taken::Records { records, .. } => all.extend(records),
             }
         }
-        (all, gather.end())
+        let rest = gather.end();
+        all.extend(rest.records);
+        (all, rest.open)
     }
 
     #[test]
     fn the_sections_of_a_transaction_are_one_event() {
         let (records, rest) = gathered(&format!("{RECORD}\n\n{RECORD}\n"));
-        assert_eq!((records.len(), rest), (2, Rest::Nothing));
+        assert_eq!((records.len(), rest), (2, None));
         assert_eq!((records[0].text.as_str(), records[1].line), (RECORD, 31));
         let event = check::event(&mut ModSecurity, &records[0].text);
         let expected = json!({
@@ -402,10 +458,10 @@ SecRule X
             .0
             .replace("c7036611", "0badf00d");
         let (records, rest) = gathered(&open);
-        assert_eq!((records.len(), rest), (0, Rest::Open(1)));
+        assert_eq!((records.len(), rest), (0, Some(1)));
         let text = format!("junk\n{open}\n{}", format!("{RECORD}\n").repeat(100));
         let (records, rest) = gathered(&text);
-        assert_eq!((records.len(), rest), (102, Rest::Nothing));
+        assert_eq!((records.len(), rest), (102, None));
         let wrong: Vec<_> = records
             .iter()
             .filter(|record| ModSecurity.line(&record.text).is_err())
@@ -418,6 +474,34 @@ SecRule X
             .map(|record| record.text.split('\n').count())
             .sum();
         assert_eq!(lines, text.trim_end().split('\n').count());
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_hides_none_however_short_the_file_is() {
+        let cut = "--0badf00d-A--\n[25/Jul/2026:10:00:00 +0200] a";
+        // What a body holds ends no record and begins none.
+        let body = RECORD.replace("body: é", "--0badf00d-A--");
+        let (records, open) = gathered(&format!("{cut}\n{body}\n{cut}\n{cut}"));
+        let texts: Vec<_> = records.iter().map(|record| record.text.as_str()).collect();
+        assert_eq!(texts, [cut, body.as_str(), cut]);
+        assert_eq!(open, Some(34));
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_is_kept_in_parts_and_the_next_one_is_read() {
+        let body = "x\n".repeat(2 * LONGEST_LINES as usize + 7);
+        let long =
+            format!("--0badf00d-A--\n[25/Jul/2026:10:00:00 +0200] a\n--0badf00d-C--\n{body}");
+        for end in ["", "--0badf00d-Z--\n"] {
+            let (records, open) = gathered(&format!("{long}{end}{RECORD}\n"));
+            assert_eq!((records.len(), open), (4, None));
+            assert_eq!(records[3].text, RECORD);
+            let kept: Vec<&str> = records[..3]
+                .iter()
+                .map(|record| record.text.as_str())
+                .collect();
+            assert_eq!(format!("{}\n", kept.join("\n")), format!("{long}{end}"));
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Gather for Apart {
         self.waits = match &taken {
             Taken::Alone => false,
             Taken::Waits => true,
-            Taken::Records { waits, .. } => *waits,
+            Taken::Records { waits, .. } => waits.is_some(),
         };
         taken
     }
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(gather.line(&line(audit, ""), 1), Taken::Alone);
         assert_eq!(gather.line(&line(audit, ""), 2), Taken::Alone);
         assert_ne!(gather.line(audit, 3), Taken::Alone);
-        assert_ne!(gather.end(), Rest::Nothing);
+        assert_ne!(gather.end(), Rest::default());
         assert_eq!(
             event(LineFormat::Auditd, &line(audit, ""))["received"]["seq"],
             3

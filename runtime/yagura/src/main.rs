@@ -93,7 +93,10 @@ fn main() -> ExitCode {
         Err(error) => return without_arguments(&error),
     };
     let result = match arguments.command {
-        Command::Ingest(arguments) => commands::ingest::run(arguments),
+        Command::Ingest(arguments) => {
+            allocator::give_back_freed_memory();
+            commands::ingest::run(arguments)
+        }
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Search(arguments) => commands::search::run(arguments),
         Command::Serve(arguments) => {

@@ -171,13 +171,13 @@ impl Gather for Lines {
                 });
                 return Taken::Records {
                     records,
-                    waits: false,
+                    waits: None,
                 };
             }
             self.put(line, number, None, open);
             return Taken::Records {
                 records,
-                waits: true,
+                waits: Some(number),
             };
         }
         self.put(line, number, at, open);
@@ -187,17 +187,16 @@ impl Gather for Lines {
             let records = self.take();
             return Taken::Records {
                 records,
-                waits: false,
+                waits: None,
             };
         }
         Taken::Waits
     }
 
     fn end(&mut self) -> Rest {
-        let records = self.take();
-        match records.is_empty() {
-            true => Rest::Nothing,
-            false => Rest::Records(records),
+        Rest {
+            records: self.take(),
+            open: None,
         }
     }
 }
@@ -232,12 +231,9 @@ mod tests {
             }
         }
         let before = found.len();
-        match gather.end() {
-            Rest::Records(records) => {
-                found.extend(records.iter().map(|record| kinds(&record.text)))
-            }
-            rest => assert_eq!(rest, Rest::Nothing),
-        }
+        let rest = gather.end();
+        assert_eq!(rest.open, None);
+        found.extend(rest.records.iter().map(|record| kinds(&record.text)));
         (found, before)
     }
 
@@ -308,11 +304,8 @@ mod tests {
         assert_eq!(gather.line("nothing", 1), Taken::Alone);
         assert_eq!(gather.line(&line("SYSCALL", 1, 1), 2), Taken::Waits);
         assert_eq!(gather.line("nothing", 3), Taken::Waits);
-        let Rest::Records(records) = gather.end() else {
-            panic!("two records");
-        };
         assert_eq!(
-            records[1],
+            gather.end().records[1],
             Record {
                 text: "nothing".to_owned(),
                 line: 3

@@ -34,7 +34,7 @@ use super::elements::elements;
 use super::kinds::{archive as archive_kind, may_hold_events};
 use super::known::{Before, HEAD, Known};
 use super::ledger::Part;
-use super::line::{Found, scan};
+use super::line::{Found, Wrong, scan};
 use super::normalize::Normalized;
 use super::repeats::RepeatRows;
 use super::replace::Claim;
@@ -185,8 +185,8 @@ struct Current {
     decoder: Option<Box<dyn Decode>>,
     /// What puts its lines together, where an event may have several.
     gather: Option<Box<dyn Gather>>,
-    /// What was read up to the last of the lines that wait for others.
-    waits: Option<Prefix>,
+    /// The lines that wait for others: the number of each, and what was read up to its end.
+    waits: Vec<(u64, Prefix)>,
     /// Records that wait for the source's parser.
     records: WaitingRecords,
     /// Whether its lines were made of something else, whose damage is named in a line of its own.
@@ -272,6 +272,8 @@ impl Reading<'_> {
         self.parse()?;
         self.end_waiting()?;
         self.end_part();
+        // Rows behind its last part are not of the next file's.
+        self.part += 1;
         match result {
             Ok(()) => Ok(()),
             Err(IngestError::Unsupported { found, .. })
@@ -443,6 +445,11 @@ impl Reading<'_> {
         let known = usize::try_from(known)
             .unwrap_or_default()
             .min(piece.bytes.len());
+        // The table may end within an array: then all of it is read again, and what is there of it passed over.
+        let (known, there) = match piece.is_array_at(known) {
+            true => (0, known),
+            false => (known, 0),
+        };
         let bytes = &piece.bytes[known..];
         if piece.is_too_long {
             if self.options.strict {
@@ -466,9 +473,9 @@ impl Reading<'_> {
                 bytes,
             );
             // Lines that wait are read again with it.
-            match &mut self.file.waits {
-                Some(waits) => *waits = piece.prefix.clone(),
-                None => self.file.done = Some(piece.prefix.clone()),
+            match self.file.waits.is_empty() {
+                false => self.file.waits.push((piece.line, piece.prefix.clone())),
+                true => self.file.done = Some(piece.prefix.clone()),
             }
             return Ok(());
         }
@@ -497,12 +504,34 @@ impl Reading<'_> {
         let mut torn_at = None;
         let has_zeros = bytes.contains(&0);
         self.file.zeros += if has_zeros { zeros(bytes) } else { 0 };
+        let mut cut = piece.within.map(|(_, before)| (0, before.clone()));
+        let end_of =
+            |part: &str| (part.as_ptr() as usize + part.len()).wrapping_sub(text.as_ptr() as usize);
         scan(&text, |found| {
+            let (Found::Event { text: part, .. } | Found::Wrong(Wrong { text: part, .. })) = &found;
+            let part_end = end_of(part);
+            if part_end <= there {
+                return Ok(());
+            }
             if has_zeros && let Found::Event { text, .. } = &found {
                 self.file.zeros -= zeros(text.as_bytes()).min(self.file.zeros);
             }
             match found {
-                Found::Event { text, members } => self.event(piece.line, end, text, None, &members),
+                Found::Event {
+                    text: event,
+                    members,
+                } => {
+                    self.event(piece.line, end, event, None, &members)?;
+                    // A line of millions of events needs no more memory than its text.
+                    if matches!(text, Cow::Borrowed(_)) && part_end < text.len() && self.is_full(0)
+                    {
+                        self.file.done = cut
+                            .as_mut()
+                            .and_then(|cut| piece.extend(cut, known + part_end));
+                        self.make_room(0)?;
+                    }
+                    Ok(())
+                }
                 Found::Wrong(wrong) => {
                     let is_torn = piece.is_last && wrong.is_open && wrong.is_end;
                     // Places in a text with replaced bytes are not those in the file, but for its start.

@@ -80,12 +80,27 @@ impl Piece<'_> {
         }
     }
 
+    /// Says whether an array goes on at its byte `at`, behind one of its elements.
+    pub(crate) fn is_array_at(&self, at: usize) -> bool {
+        let rest = bare(&self.bytes[at..]);
+        let starts_with =
+            |bytes: &[u8], any: &[u8]| bytes.first().is_some_and(|byte| any.contains(byte));
+        at > 0 && starts_with(self.bytes, b"[{") && starts_with(rest, b",]")
+    }
+
+    /// Extends what was read up to a byte of the line to what was read before the piece's byte `at`; nothing unless it is one of lines.
+    pub(crate) fn extend(&self, read: &mut (usize, Prefix), at: usize) -> Option<Prefix> {
+        let (line, _) = self.within?;
+        let end = self.place_in(line) + at;
+        read.1.extend(line.get(read.0..end)?);
+        read.0 = end;
+        Some(read.1.clone())
+    }
+
     /// Returns what was read before its byte `at`; nothing unless it is one of lines.
     pub(crate) fn up_to(&self, at: usize) -> Option<Prefix> {
-        let (line, before) = self.within?;
-        let mut prefix = before.clone();
-        prefix.extend(line.get(..self.place_in(line) + at)?);
-        Some(prefix)
+        let (_, before) = self.within?;
+        self.extend(&mut (0, before.clone()), at)
     }
 
     fn place_in(&self, line: &[u8]) -> usize {

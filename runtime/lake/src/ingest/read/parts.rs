@@ -14,15 +14,7 @@ use crate::ingest::replace::origin_of;
 impl Reading<'_> {
     /// Sends what is gathered if so many more bytes would be too many.
     pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), IngestError> {
-        let repeats = &self.file.repeats;
-        let events = self.gatherer.len() + self.file.waiting.len() + repeats.len();
-        let held = self.gatherer.bytes()
-            + self.file.waiting_bytes
-            + repeats.bytes()
-            + self.batch.rejects.len();
-        let is_full =
-            events >= self.options.chunk_events || held + bytes > self.options.chunk_bytes;
-        if is_full && (events > 0 || !self.batch.rejects.is_empty()) {
+        if self.is_full(bytes) {
             self.end_waiting()?;
             self.end_part();
             // Rejected lines are written with the place up to which they were read.
@@ -33,14 +25,27 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// Says whether something is gathered, and so many more bytes would be too many.
+    pub(super) fn is_full(&self, bytes: usize) -> bool {
+        let repeats = &self.file.repeats;
+        let events = self.gatherer.len() + self.file.waiting.len() + repeats.len();
+        let held = self.gatherer.bytes()
+            + self.file.waiting_bytes
+            + repeats.bytes()
+            + self.batch.rejects.len();
+        let is_full =
+            events >= self.options.chunk_events || held + bytes > self.options.chunk_bytes;
+        is_full && (events > 0 || !self.batch.rejects.is_empty())
+    }
+
     /// Notes what was gathered of the file since its last part.
     pub(super) fn end_part(&mut self) {
-        let number = self.part;
-        self.part += 1;
         let done = self.file.done.take();
         let Some(done) = done.filter(|done| done.end > self.file.from) else {
             return;
         };
+        let number = self.part;
+        self.part += 1;
         let entry = Entry::of(&done);
         self.in_run.insert(entry.clone());
         let claim = self.claims.last_mut();

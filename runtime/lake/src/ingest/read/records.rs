@@ -53,24 +53,27 @@ impl Reading<'_> {
             Some(gather) => gather.line(line, piece.line),
         };
         match gathered {
-            Taken::Waits => self.file.waits = Some(piece.prefix.clone()),
+            Taken::Waits => self.file.waits.push((piece.line, piece.prefix.clone())),
             Taken::Alone => {
                 let place = (piece.line, piece.column);
                 self.record(line, place, piece.prefix.end, decoder)?;
                 self.file.done = Some(piece.prefix.clone());
             }
             Taken::Records { records, waits } => {
-                let done = match waits {
-                    true => self.file.waits.replace(piece.prefix.clone()),
-                    false => Some(piece.prefix.clone()),
-                };
-                if !waits {
-                    self.file.waits = None;
-                }
+                self.file.waits.push((piece.line, piece.prefix.clone()));
+                let done = self.before(waits);
                 self.records(&records, done, decoder)?;
             }
         }
         Ok(())
+    }
+
+    /// Returns what was read up to the lines that still wait, the first of which has this number. The lines before wait no longer.
+    fn before(&mut self, waits: Option<u64>) -> Option<Prefix> {
+        let waiting = &mut self.file.waits;
+        let first = |from: u64| waiting.iter().position(|(line, _)| *line >= from);
+        let end = waits.and_then(first).unwrap_or(waiting.len());
+        waiting.drain(..end).next_back().map(|(_, prefix)| prefix)
     }
 
     /// Adds records whose last line was read up to `done`.
@@ -92,30 +95,30 @@ impl Reading<'_> {
 
     /// Takes what waits at the end of a file.
     pub(super) fn end_of_lines(&mut self) -> Result<(), IngestError> {
-        let rest = self.file.gather.as_mut().map(|gather| gather.end());
-        match rest {
-            None | Some(Rest::Nothing) => Ok(()),
-            Some(Rest::Records(records)) => {
-                let done = self.file.waits.take();
-                let Some(mut decoder) = self.file.decoder.take() else {
-                    return Ok(());
-                };
-                self.records(&records, done, decoder.as_mut())
-            }
-            Some(Rest::Open(line)) if self.options.strict => Err(IngestError::Malformed {
-                file: self.file.name.clone(),
+        let Some(gather) = &mut self.file.gather else {
+            return Ok(());
+        };
+        let Rest { records, open } = gather.end();
+        let done = self.before(open);
+        if let (false, Some(mut decoder)) = (records.is_empty(), self.file.decoder.take()) {
+            self.records(&records, done, decoder.as_mut())?;
+        }
+        let Some(line) = open else {
+            return Ok(());
+        };
+        let file = self.file.name.clone();
+        if self.options.strict {
+            return Err(IngestError::Malformed {
+                file,
                 line,
                 column: 1,
                 reason: "the record that begins here is not closed".to_owned(),
                 next: WRONG_LINE,
-            }),
-            Some(Rest::Open(line)) => {
-                self.file.has_news = true;
-                let name = self.file.name.clone();
-                self.report.incomplete.push((name, line));
-                Ok(())
-            }
+            });
         }
+        self.file.has_news = true;
+        self.report.incomplete.push((file, line));
+        Ok(())
     }
 
     /// Adds the event of a record that ends at `end`; keeps the record if it is none.
@@ -130,6 +133,8 @@ impl Reading<'_> {
             Ok(Decoded::Nothing) => return Ok(()),
             Ok(Decoded::Event(event)) => {
                 let (json, places) = written(&event, text.len());
+                // Its values may be long.
+                drop(event);
                 let members = places.members(&json);
                 return self.event(line, end, &json, Some(text), &members);
             }
