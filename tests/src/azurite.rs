@@ -30,7 +30,10 @@ impl Azurite {
     /// # Panics
     /// If it names none.
     pub fn of_environment() -> Self {
-        let url = std::env::var("YAGURA_TEST_AZURITE").unwrap();
+        Self::at(std::env::var("YAGURA_TEST_AZURITE").unwrap())
+    }
+
+    fn at(url: String) -> Self {
         let rest = url.strip_prefix("http://").unwrap();
         let (server, account) = rest.split_once('/').unwrap();
         Self {
@@ -57,7 +60,7 @@ impl Azurite {
     /// If the server refuses.
     pub fn make(&self, container: &str) {
         let query = [("restype", "container")];
-        self.ask(&format!("/{container}"), &query, &[], b"");
+        self.ask("PUT", &format!("/{container}"), &query, &[], b"");
     }
 
     /// Puts an object there whose name is encoded as in a URL.
@@ -66,10 +69,58 @@ impl Azurite {
     /// If the server refuses.
     pub fn put(&self, container: &str, name: &str, bytes: &[u8]) {
         let kind = [("x-ms-blob-type", "BlockBlob")];
-        self.ask(&format!("/{container}/{name}"), &[], &kind, bytes);
+        self.ask("PUT", &format!("/{container}/{name}"), &[], &kind, bytes);
     }
 
-    fn ask(&self, path: &str, query: &[(&str, &str)], headers: &[(&str, &str)], body: &[u8]) {
+    /// Returns the queues of the server, which `YAGURA_TEST_AZURITE_QUEUE` names, as `http://HOST:PORT/ACCOUNT`.
+    ///
+    /// # Panics
+    /// If it names none.
+    pub fn queues_of_environment() -> Self {
+        Self::at(std::env::var("YAGURA_TEST_AZURITE_QUEUE").unwrap())
+    }
+
+    /// Makes a queue, where this is the server's queues, and returns its URL.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub fn queue(&self, name: &str) -> String {
+        self.ask("PUT", &format!("/{name}"), &[], &[], b"");
+        format!("{}/{name}", self.url)
+    }
+
+    /// Puts a message into a queue, in base64 as Event Grid does.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub fn send(&self, queue: &str, text: &str) {
+        let text = STANDARD.encode(text);
+        let body = format!("<QueueMessage><MessageText>{text}</MessageText></QueueMessage>");
+        let path = format!("/{queue}/messages");
+        self.ask("POST", &path, &[], &[], body.as_bytes());
+    }
+
+    /// Returns how many messages a queue has, hidden ones among them.
+    ///
+    /// # Panics
+    /// If the server does not answer as it should.
+    pub fn left(&self, queue: &str) -> u64 {
+        let query = [("comp", "metadata")];
+        let answer = self.ask("GET", &format!("/{queue}"), &query, &[], b"");
+        let answer = answer.to_ascii_lowercase();
+        let count = answer.split("x-ms-approximate-messages-count: ").nth(1);
+        let count = count.and_then(|rest| rest.split_whitespace().next());
+        count.unwrap().parse().unwrap()
+    }
+
+    fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> String {
         let Self {
             account, server, ..
         } = self;
@@ -81,7 +132,7 @@ impl Azurite {
             0 => String::new(),
             length => length.to_string(),
         };
-        let mut signed = format!("PUT\n\n\n{length}\n\n\n\n\n\n\n\n\n");
+        let mut signed = format!("{method}\n\n\n{length}\n\n\n\n\n\n\n\n\n");
         for (name, value) in &headers {
             signed += &format!("{name}:{value}\n");
         }
@@ -96,7 +147,7 @@ impl Azurite {
         let query = query.iter().map(|(name, value)| format!("{name}={value}"));
         let query = query.collect::<Vec<_>>().join("&");
         let mut request = format!(
-            "PUT /{account}{path}?{query} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Length: {}\r\n",
+            "{method} /{account}{path}?{query} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Length: {}\r\n",
             body.len()
         );
         for (name, value) in &headers {
@@ -108,6 +159,7 @@ impl Azurite {
         stream.write_all(body).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 201"), "{path}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 20"), "{path}: {answer}");
+        answer
     }
 }

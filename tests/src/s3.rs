@@ -108,9 +108,20 @@ impl Fault {
 impl S3Server {
     /// Serves the folders below `root` as buckets.
     pub async fn start(root: &Path) -> Result<Self> {
+        Self::start_with(root, true).await
+    }
+
+    /// Serves the folders below `root` as buckets to anybody, as the clients for Google's store ask too.
+    pub async fn start_open(root: &Path) -> Result<Self> {
+        Self::start_with(root, false).await
+    }
+
+    async fn start_with(root: &Path, is_signed: bool) -> Result<Self> {
         let files = FileSystem::new(root).map_err(|error| anyhow::anyhow!("{error:?}"))?;
         let mut builder = S3ServiceBuilder::new(files);
-        builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        if is_signed {
+            builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        }
         let service = builder.build();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -163,6 +174,11 @@ impl S3Server {
             traffic,
             task,
         })
+    }
+
+    /// Returns the server's URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Returns a client's options with the right key.

@@ -1,26 +1,31 @@
 //! One source of a service: its raw objects, listed, fetched and ingested.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use object_store::ObjectMeta;
+use futures::{StreamExt, stream};
 use object_store::path::Path;
-use yagura_core::Timestamp;
+use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt};
 use yagura_core::causes::causes;
 use yagura_formats::Zone;
 use yagura_lake::ingest::{IngestOptions, SourceTable, ingest};
-use yagura_lake::{
-    CopyError, Format, IngestError, IngestReport, Location, copy_object, raw_objects, root_of,
-};
+use yagura_lake::{CopyError, Format, IngestError, Location, copy_object, raw_objects, root_of};
 
 use crate::arrivals::{Arrivals, Silence};
 use crate::habits::Habits;
-use crate::ledger::{Counted, Known, Ledger, LedgerError};
+use crate::ledger::{Known, Ledger, LedgerError};
+use crate::listener::Announced;
+use crate::notice::bare;
+use crate::now;
+use crate::outcome::{counted, is_of_the_object, messages, not_whole};
 
 /// Objects that are fetched and ingested together.
 const OBJECTS_TOGETHER: usize = 256;
 /// Bytes of them, but for a single larger object.
 const BYTES_TOGETHER: u64 = 256 << 20;
+/// Objects whose state is asked for side by side.
+const ASKED_TOGETHER: usize = 16;
 /// An object that was changed later than so long ago may still be being written by a program that writes in place.
 pub const SETTLED: Duration = Duration::from_secs(2);
 
@@ -41,6 +46,8 @@ pub struct CollectorOptions {
     pub format: Format,
     /// The zone of times that name none.
     pub timezone: Zone,
+    /// Whether an object that was rewritten replaces its rows.
+    pub replaces: bool,
 }
 
 /// Ingests the objects of one source.
@@ -49,6 +56,8 @@ pub struct Collector {
     options: CollectorOptions,
     ledger: Arc<Ledger>,
     arrivals: Mutex<Arrivals>,
+    /// Names that no object can have, as they were said.
+    odd_names: Mutex<BTreeSet<String>>,
     /// Copies of the objects that are being ingested.
     copies: tempfile::TempDir,
 }
@@ -64,6 +73,8 @@ pub struct CollectReport {
     pub rejected: u64,
     /// Rows of no class.
     pub of_no_class: u64,
+    /// Objects whose earlier rows left the table.
+    pub replaced: usize,
     /// What an operator should know, a sentence each.
     pub messages: Vec<String>,
     /// Objects that are left for the next turn.
@@ -80,6 +91,16 @@ pub enum CollectError {
         name: String,
         /// Where its objects lie.
         place: String,
+        /// What the store says.
+        source: object_store::Error,
+    },
+    /// The store does not say what became of an announced object.
+    #[error("source `{name}`: cannot look at {object}")]
+    Look {
+        /// The source.
+        name: String,
+        /// The object.
+        object: String,
         /// What the store says.
         source: object_store::Error,
     },
@@ -128,6 +149,7 @@ impl Collector {
             options,
             ledger,
             arrivals: Mutex::new(arrivals),
+            odd_names: Mutex::default(),
             copies,
         })
     }
@@ -153,22 +175,35 @@ impl Collector {
         &self.options.name
     }
 
-    /// Ingests what is new, as many objects as are ingested together, the oldest first.
+    /// Lists the prefix and ingests what is new, as many objects as are ingested together, the oldest first.
     ///
     /// # Errors
     /// [`CollectError`]; the ledger shows it too.
     pub async fn turn(&self) -> Result<CollectReport, CollectError> {
         let turned = self.turn_noted().await;
-        if let Err(error) = &turned {
-            let text = causes(error).join(": ");
-            let waiting = self.ledger.totals()?.into_iter();
-            let waiting = waiting.filter(|totals| totals.source == self.options.name);
-            let waiting = waiting.map(|totals| totals.waiting).sum::<u64>();
-            let waiting = usize::try_from(waiting).unwrap_or(usize::MAX);
-            self.ledger
-                .note_waiting(&self.options.name, waiting, Some(&text))?;
-        }
+        self.note_failure(turned.as_ref().err())?;
         turned
+    }
+
+    /// Ingests objects that were announced, unless the ledger knows them. Each message is deleted after the last of its objects is in
+    /// the ledger. What cannot be read comes again, or is found by a listing.
+    ///
+    /// # Errors
+    /// [`CollectError`]; the ledger shows it too.
+    pub async fn turn_of(&self, announced: Vec<Announced>) -> Result<CollectReport, CollectError> {
+        let turned = self.turn_of_noted(announced).await;
+        self.note_failure(turned.as_ref().err())?;
+        turned
+    }
+
+    fn note_failure(&self, error: Option<&CollectError>) -> Result<(), LedgerError> {
+        match error {
+            Some(error) => {
+                let text = causes(error).join(": ");
+                self.ledger.note_trouble(&self.options.name, &text)
+            }
+            None => Ok(()),
+        }
     }
 
     async fn turn_noted(&self) -> Result<CollectReport, CollectError> {
@@ -191,25 +226,16 @@ impl Collector {
                 })?;
         let mut new = Vec::new();
         for object in objects {
-            if !self
-                .ledger
-                .knows(name, object.location.as_ref(), &version(&object))?
-            {
+            if !self.knows(&object)? {
                 new.push(object);
             }
         }
         new.sort_by(|a, b| (a.last_modified, &a.location).cmp(&(b.last_modified, &b.location)));
         let all = new.len();
         let mut report = CollectReport {
-            messages: odd
-                .into_iter()
-                .map(|name| {
-                    format!("`{name}` has a name that no object can have, and is passed over")
-                })
-                .collect(),
+            messages: self.new_odd_names(&odd),
             ..CollectReport::default()
         };
-        let mut bytes = 0;
         let now = SystemTime::now();
         new.retain(|object| {
             let age = now.duration_since(object.last_modified.into());
@@ -217,22 +243,102 @@ impl Collector {
             // What a clock ahead of this one wrote is read: nobody knows when it will be settled.
             !is_local || age.map_or(true, |age| age >= SETTLED)
         });
-        let taken = new
-            .iter()
-            .take(OBJECTS_TOGETHER)
-            .take_while(|object| {
-                let fits = bytes == 0 || bytes + object.size <= BYTES_TOGETHER;
-                bytes += object.size;
-                fits
-            })
-            .count();
-        new.truncate(taken);
+        new.truncate(together(&new));
         if !new.is_empty() {
             self.ingest(&new, &mut report).await?;
         }
         report.waiting = all - new.len();
-        self.ledger.note_waiting(name, report.waiting, None)?;
+        self.ledger.note_listing(name, report.waiting, &odd)?;
         Ok(report)
+    }
+
+    /// Returns a message for each name that no object can have and that was not said before.
+    fn new_odd_names(&self, odd: &[String]) -> Vec<String> {
+        let said = self.odd_names.lock();
+        let mut said = said.unwrap_or_else(PoisonError::into_inner);
+        // What is gone is said when it comes again.
+        said.retain(|name| odd.contains(name));
+        let new = odd.iter().filter(|name| said.insert((*name).clone()));
+        new.map(|name| format!("`{name}` has a name that no object can have, and is passed over"))
+            .collect()
+    }
+
+    async fn turn_of_noted(
+        &self,
+        announced: Vec<Announced>,
+    ) -> Result<CollectReport, CollectError> {
+        let name = &self.options.name;
+        let mut report = CollectReport::default();
+        let mut by_key: BTreeMap<Path, Vec<Announced>> = BTreeMap::new();
+        // Messages of objects that the ledger knows, or that are gone.
+        let mut known = Vec::new();
+        for of in announced {
+            let tag = of.tag.as_deref().map(|tag| [version_of_tag(tag)]);
+            let versions = tag.iter().flatten().cloned().collect::<Vec<_>>();
+            match self.ledger.knows(name, of.key.as_ref(), &versions)? {
+                true => known.push(of),
+                false => by_key.entry(of.key.clone()).or_default().push(of),
+            }
+        }
+        let store = &self.options.from.store;
+        let looks = by_key.into_iter().map(|(key, of)| async move {
+            let found = store.head(&key).await;
+            (key, of, found)
+        });
+        let mut looks = stream::iter(looks).buffered(ASKED_TOGETHER);
+        let mut new: Vec<ObjectMeta> = Vec::new();
+        let mut waiting: BTreeMap<Path, Vec<Announced>> = BTreeMap::new();
+        while let Some((key, of, found)) = looks.next().await {
+            match found {
+                Ok(object) if self.knows(&object)? => known.extend(of),
+                Ok(object) => {
+                    new.push(object);
+                    waiting.insert(key, of);
+                }
+                // Deleted since it was announced: there is nothing to ingest. What is denied is named by the listing.
+                Err(StoreError::NotFound { .. } | StoreError::PermissionDenied { .. }) => {
+                    known.extend(of);
+                }
+                Err(source) => {
+                    return Err(CollectError::Look {
+                        name: name.clone(),
+                        object: self.options.from.name_of(&key),
+                        source,
+                    });
+                }
+            }
+        }
+        self.end_known(known)?;
+        new.sort_by(|a, b| (a.last_modified, &a.location).cmp(&(b.last_modified, &b.location)));
+        while !new.is_empty() {
+            let rest = new.split_off(together(&new));
+            self.ingest(&new, &mut report).await?;
+            let done = new
+                .iter()
+                .filter_map(|object| waiting.remove(&object.location));
+            done.flatten().for_each(Announced::done);
+            new = rest;
+        }
+        Ok(report)
+    }
+
+    /// Counts messages of known objects, which are deleted then.
+    fn end_known(&self, known: Vec<Announced>) -> Result<(), LedgerError> {
+        let mut counts: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for of in &known {
+            *counts.entry(Arc::clone(&of.queue)).or_default() += 1;
+        }
+        for (queue, count) in counts {
+            self.ledger.note_known(&queue, count)?;
+        }
+        known.into_iter().for_each(Announced::done);
+        Ok(())
+    }
+
+    fn knows(&self, object: &ObjectMeta) -> Result<bool, LedgerError> {
+        let key = object.location.as_ref();
+        self.ledger
+            .knows(&self.options.name, key, &versions(object))
     }
 
     async fn ingest(
@@ -248,12 +354,21 @@ impl Collector {
             source,
             format,
             timezone,
+            replaces,
         } = &self.options;
+        let root = root_of(from);
         let mut files = Vec::with_capacity(objects.len());
+        let mut folders = Vec::with_capacity(objects.len());
         let mut gone = Vec::new();
         let mut refused: Vec<(Path, String)> = Vec::new();
-        for object in objects {
-            match copy_object(from, object, self.copies.path()).await {
+        for (number, object) in objects.iter().enumerate() {
+            // One each: an object may have the name of another's folder.
+            let folder = self.copies.path().join(number.to_string());
+            // What an attempt that failed left there.
+            let _ = std::fs::remove_dir_all(&folder);
+            let copied = copy_object(from, object, &folder).await;
+            folders.push((folder, root.clone()));
+            match copied {
                 Ok(file) => files.push(file),
                 // Deleted since it was listed: there is nothing to ingest.
                 Err(CopyError::Fetch {
@@ -275,17 +390,17 @@ impl Collector {
         options.format = *format;
         options.timezone = *timezone;
         options.source = Some(source.clone());
-        options.copies = vec![(self.copies.path().to_owned(), root_of(from))];
+        options.replaces = *replaces;
+        options.copies.clone_from(&folders);
         let ingested = ingest(options, &files, |_| {}).await;
-        for file in &files {
-            // What stays is overwritten, or goes with the folder.
-            let _ = std::fs::remove_file(file);
+        for (folder, _) in &folders {
+            // What stays is removed before the next use, or goes with all copies.
+            let _ = std::fs::remove_dir_all(folder);
         }
         let ingested = ingested.map_err(|source| CollectError::Ingest {
             name: name.clone(),
             source,
         })?;
-        let root = root_of(from);
         let versions: Vec<String> = objects.iter().map(version).collect();
         let known: Vec<Known<'_>> = objects
             .iter()
@@ -319,10 +434,11 @@ impl Collector {
             .unwrap_or_else(PoisonError::into_inner)
             .add(arrived);
         self.ledger.note(name, &known, &counted, now())?;
-        report.objects = known.len();
-        report.events = ingested.events;
-        report.rejected = counted.rejected;
-        report.of_no_class = counted.of_no_class;
+        report.objects += known.len();
+        report.events += ingested.events;
+        report.rejected += counted.rejected;
+        report.of_no_class += counted.of_no_class;
+        report.replaced += ingested.replaced.len();
         let refused = refused.into_iter().map(|(_, problem)| problem);
         report.messages.extend(refused);
         report.messages.extend(messages(&ingested));
@@ -330,11 +446,22 @@ impl Collector {
     }
 }
 
-/// Returns what tells one content of an object from another.
+/// Returns how many of the objects, the first ones, are ingested together.
+fn together(objects: &[ObjectMeta]) -> usize {
+    let mut bytes = 0;
+    let fitting = objects.iter().take(OBJECTS_TOGETHER).take_while(|object| {
+        let fits = bytes == 0 || bytes + object.size <= BYTES_TOGETHER;
+        bytes += object.size;
+        fits
+    });
+    fitting.count()
+}
+
+/// Returns what tells one content of an object from another: the ETag, which all answers of a store have. Only some have the version.
 fn version(object: &ObjectMeta) -> String {
-    match (&object.version, &object.e_tag) {
-        (Some(version), _) => format!("version {version}"),
-        (None, Some(tag)) => format!("tag {tag}"),
+    match (&object.e_tag, &object.version) {
+        (Some(tag), _) => version_of_tag(&bare(tag)),
+        (None, Some(version)) => format!("version {version}"),
         (None, None) => format!(
             "changed {} bytes {}",
             object.last_modified.timestamp_micros(),
@@ -343,118 +470,15 @@ fn version(object: &ObjectMeta) -> String {
     }
 }
 
-/// Says whether a store refuses one object, and may give the others.
-fn is_of_the_object(error: &CopyError) -> bool {
-    use object_store::Error;
-    match error {
-        CopyError::Fetch { source, .. } => {
-            matches!(
-                source,
-                Error::PermissionDenied { .. }
-                    | Error::Precondition { .. }
-                    | Error::InvalidPath { .. }
-            ) || is_denied(source)
-        }
-        CopyError::Keep { .. } => false,
-    }
+fn version_of_tag(tag: &str) -> String {
+    format!("tag {tag}")
 }
 
-/// Says whether the system denies the reading of a file.
-fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
-    let own = error.downcast_ref::<std::io::Error>();
-    own.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
-        || error.source().is_some_and(is_denied)
-}
-
-/// Returns what of an object was not read, although it could be opened.
-fn not_whole(report: &IngestReport, is_of_object: &dyn Fn(&str) -> bool) -> Option<String> {
-    let mut torn = report.incomplete.iter();
-    let torn = torn
-        .find(|(file, _)| is_of_object(file))
-        .map(|(file, line)| format!("{file}, line {line}: the last event is not complete"));
-    let mut behind = report.trailing.iter();
-    torn.or_else(|| {
-        let (file, bytes) = behind.find(|(file, _)| is_of_object(file))?;
-        Some(format!(
-            "{file}: {bytes} bytes behind the compressed data were not read"
-        ))
-    })
-}
-
-fn counted(report: &IngestReport) -> Counted {
-    let counts = &report.counts;
-    Counted {
-        events: report.events,
-        repeated: counts.repeated,
-        delays: counts.delays.clone(),
-        rejected: report.rejected,
-        without_time: counts.without_time.count,
-        of_no_class: counts.classes.get("").copied().unwrap_or_default(),
-        unfit: counts.unfit.values().map(|tally| tally.count).sum(),
-    }
-}
-
-/// Returns what an operator should know of an ingest.
-fn messages(report: &IngestReport) -> Vec<String> {
-    let mut messages: Vec<String> = report.failed.iter().map(ToString::to_string).collect();
-    messages.extend(report.counts.bad_lines.iter().cloned());
-    let torn = report.incomplete.iter();
-    messages.extend(
-        torn.map(|(file, line)| format!("{file}, line {line}: the last event is not complete")),
-    );
-    let behind = report.trailing.iter();
-    messages.extend(behind.map(|(file, bytes)| {
-        format!("{file}: {bytes} bytes behind the compressed data were not read")
-    }));
-    for (tally, what) in [
-        (
-            &report.counts.in_future,
-            "events are more than a day in the future",
-        ),
-        (&report.counts.before_1990, "events are before 1990"),
-        (
-            &report.counts.not_utf8,
-            "events have bytes that are not UTF-8, which were replaced",
-        ),
-        (
-            &report.counts.duplicate_keys,
-            "events have a key more than once",
-        ),
-    ] {
-        if let Some(first) = &tally.first {
-            messages.push(format!("{} {what}; the first: {first}", tally.count));
-        }
-    }
-    if let Some(first) = &report.counts.without_event.first {
-        messages.push(format!(
-            "{} lines hold no event, as the plugin reports; the first: {first}",
-            report.counts.without_event.count
-        ));
-    }
-    let passed = report.passed_over.iter();
-    messages.extend(passed.map(|(name, why)| format!("{name} was passed over: {why}")));
-    if let Some(events) = report.counts.classes.get("") {
-        messages.push(format!("{events} events are of no class of the source"));
-    }
-    for (column, tally) in &report.counts.unfit {
-        if let Some(first) = &tally.first {
-            messages.push(format!(
-                "{} values do not fit `{column}`; the first: {first}",
-                tally.count
-            ));
-        }
-    }
-    if let Some(first) = &report.counts.without_time.first {
-        messages.push(format!(
-            "{} events have no readable time, and rules leave them out; the first: {first}",
-            report.counts.without_time.count
-        ));
-    }
-    messages
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let micros = since.unwrap_or_default().as_micros();
-    Timestamp::clamped(i64::try_from(micros).unwrap_or(i64::MAX))
+/// Returns all forms in which a ledger may have noted a version.
+fn versions(object: &ObjectMeta) -> Vec<String> {
+    let mut all = vec![version(object)];
+    // As they were noted before.
+    all.extend(object.version.as_ref().map(|of| format!("version {of}")));
+    all.extend(object.e_tag.as_ref().map(|tag| format!("tag {tag}")));
+    all
 }

@@ -1,5 +1,7 @@
 //! Which objects of a source were ingested, and what came of them: SQLite beside the state of a service.
 
+mod queues;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,10 +14,14 @@ use yagura_lake::ingest::Delays;
 use crate::drift::{Hour, Hours, KEPT};
 use crate::habits::{Habits, by_hour, hour_of};
 
+pub(crate) use self::queues::{Parked, QueueCounted};
+pub use self::queues::{ParkedMessage, QueueTotals};
+
 /// What the ledger is made of, each step once.
-const STEPS: &[M<'_>] = &[
-    M::up(
-        "CREATE TABLE object (
+const STEPS: &[M<'_>] = &[OBJECTS, HOURS, queues::QUEUES];
+
+const OBJECTS: M<'_> = M::up(
+    "CREATE TABLE object (
         source TEXT NOT NULL,
         key TEXT NOT NULL,
         version TEXT NOT NULL,
@@ -38,9 +44,10 @@ const STEPS: &[M<'_>] = &[
         waiting INTEGER NOT NULL DEFAULT 0,
         trouble TEXT
     ) WITHOUT ROWID;",
-    ),
-    M::up(
-        "ALTER TABLE total ADD COLUMN repeated INTEGER NOT NULL DEFAULT 0;
+);
+
+const HOURS: M<'_> = M::up(
+    "ALTER TABLE total ADD COLUMN repeated INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE hour (
         source TEXT NOT NULL,
         hour INTEGER NOT NULL,
@@ -53,8 +60,7 @@ const STEPS: &[M<'_>] = &[
         delays TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (source, hour)
     ) WITHOUT ROWID;",
-    ),
-];
+);
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +112,8 @@ pub(crate) struct Counted {
     pub(crate) of_no_class: u64,
     pub(crate) unfit: u64,
     pub(crate) delays: Delays,
+    /// Objects whose earlier rows left the table.
+    pub(crate) replaced: u64,
 }
 
 /// What became of all objects of a source.
@@ -143,6 +151,12 @@ pub struct SourceTotals {
     pub last_modified: Option<Timestamp>,
     /// Objects that were listed and not yet ingested.
     pub waiting: u64,
+    /// Objects of which a later version replaced the rows of an earlier one.
+    pub replaced: u64,
+    /// Names below the prefix that no object can have. What has them cannot be read.
+    pub odd_names: u64,
+    /// One of these.
+    pub odd_name: Option<String>,
     /// Why the last attempt ended early.
     pub trouble: Option<String>,
 }
@@ -187,18 +201,22 @@ impl Ledger {
         }
     }
 
-    /// Says whether this version of an object was ingested, or found to be unreadable.
+    /// Says whether an object was ingested last, or found to be unreadable, as one of these versions. An earlier version that comes
+    /// back is another content than the last one.
     pub(crate) fn knows(
         &self,
         source: &str,
         key: &str,
-        version: &str,
+        versions: &[String],
     ) -> Result<bool, LedgerError> {
         self.with(|connection| {
             let mut query = connection.prepare_cached(
-                "SELECT 1 FROM object WHERE source = ?1 AND key = ?2 AND version = ?3",
+                "SELECT version FROM object WHERE source = ?1 AND key = ?2 ORDER BY ingested DESC LIMIT 1",
             )?;
-            query.exists(params![source, key, version])
+            let last: Option<String> = query
+                .query_row(params![source, key], |row| row.get(0))
+                .optional()?;
+            Ok(last.is_some_and(|last| versions.contains(&last)))
         })
     }
 
@@ -225,8 +243,10 @@ impl Ledger {
         self.with(|connection| {
             let transaction = connection.transaction()?;
             for object in objects {
+                // Later than all of its versions, also where the clock was set back.
                 transaction.execute(
-                    "INSERT OR REPLACE INTO object VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT OR REPLACE INTO object VALUES (?1, ?2, ?3, ?4, ?5,
+                        (SELECT max(?6, coalesce(max(ingested) + 1, ?6)) FROM object WHERE source = ?1 AND key = ?2), ?7)",
                     params![
                         source,
                         object.key,
@@ -246,7 +266,7 @@ impl Ledger {
             transaction.execute(
                 "UPDATE total SET records = records + ?2 + ?3 + ?8, events = events + ?2, repeated = repeated + ?8, rejected = rejected + ?3,
                     without_time = without_time + ?4, of_no_class = of_no_class + ?5, unfit = unfit + ?6,
-                    first_ingest = coalesce(first_ingest, ?7), last_ingest = ?7
+                    replaced = replaced + ?9, first_ingest = coalesce(first_ingest, ?7), last_ingest = ?7
                  WHERE source = ?1",
                 params![
                     source,
@@ -256,7 +276,8 @@ impl Ledger {
                     int(counted.of_no_class),
                     int(counted.unfit),
                     now.micros(),
-                    int(counted.repeated)
+                    int(counted.repeated),
+                    int(counted.replaced)
                 ],
             )?;
             for (hour, of) in by_hour(objects, counted) {
@@ -270,18 +291,30 @@ impl Ledger {
         })
     }
 
-    /// Notes how many objects wait, and why the last attempt ended early if it did.
-    pub(crate) fn note_waiting(
+    /// Notes what a listing found: how many objects wait, and which names no object can have.
+    pub(crate) fn note_listing(
         &self,
         source: &str,
         waiting: usize,
-        trouble: Option<&str>,
+        odd_names: &[String],
     ) -> Result<(), LedgerError> {
+        let int = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.with(|connection| {
             connection.execute(
-                "INSERT INTO total (source, waiting, trouble) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET waiting = ?2, trouble = ?3",
-                params![source, i64::try_from(waiting).unwrap_or(i64::MAX), trouble],
+                "INSERT INTO total (source, waiting, odd_names, odd_name) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET waiting = ?2, odd_names = ?3, odd_name = ?4, trouble = NULL",
+                params![source, int(waiting), int(odd_names.len()), odd_names.first()],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Notes why the last attempt ended early.
+    pub(crate) fn note_trouble(&self, source: &str, trouble: &str) -> Result<(), LedgerError> {
+        self.with(|connection| {
+            connection.execute(
+                "INSERT INTO total (source, trouble) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET trouble = ?2",
+                params![source, trouble],
             )?;
             Ok(())
         })
@@ -296,6 +329,7 @@ impl Ledger {
             let mut query = connection.prepare(
                 "SELECT t.source, t.records, t.events, t.rejected, t.without_time, t.of_no_class, t.unfit,
                     t.first_ingest, t.last_ingest, t.waiting, t.trouble, t.repeated,
+                    t.replaced, t.odd_names, t.odd_name,
                     count(o.key) FILTER (WHERE o.problem IS NULL), coalesce(sum(o.bytes), 0), max(o.modified)
                  FROM total t LEFT JOIN object o ON o.source = t.source GROUP BY t.source ORDER BY t.source",
             )?;
@@ -318,9 +352,12 @@ impl Ledger {
                     waiting: count(row.get(9)?),
                     trouble: row.get(10)?,
                     repeated: count(row.get(11)?),
-                    objects: count(row.get(12)?),
-                    bytes: count(row.get(13)?),
-                    last_modified: time(14)?,
+                    replaced: count(row.get(12)?),
+                    odd_names: count(row.get(13)?),
+                    odd_name: row.get(14)?,
+                    objects: count(row.get(15)?),
+                    bytes: count(row.get(16)?),
+                    last_modified: time(17)?,
                     unreadable: 0,
                     problem: None,
                 })

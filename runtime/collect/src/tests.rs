@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
+use tokio::sync::mpsc;
 use yagura_lake::ingest::{Normalize, Normalized, SourceTable};
 use yagura_lake::{ColumnDefinition, ColumnKind, Format, Location};
 
-use crate::{CollectReport, Collector, CollectorOptions, Ledger, SourceTotals};
+use crate::{Announced, CollectReport, Collector, CollectorOptions, Ledger, SourceTotals};
 
 /// Gives every event a class.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ impl Raw {
             },
             format: Format::Auto,
             timezone: Default::default(),
+            replaces: true,
         };
         Collector::new(options, Arc::clone(ledger)).unwrap()
     }
@@ -144,6 +146,71 @@ async fn a_lost_ledger_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn an_announced_object_is_ingested_once_and_its_message_ends_then() {
+    let raw = Raw::new("announced");
+    let ledger = raw.ledger();
+    let collector = raw.collector(&ledger);
+    let (done, mut ended) = mpsc::unbounded_channel();
+    let announced = |key: &str, tag: Option<&str>| Announced::of_test(key, tag, &done);
+    raw.put("1.ndjson", &events(0..3)).await;
+    raw.put("2.ndjson", &events(3..4)).await;
+    // Twice, in another order, and one that is gone.
+    let messages = ["raw/2.ndjson", "raw/1.ndjson", "raw/gone", "raw/2.ndjson"];
+    let messages = messages.map(|key| announced(key, None));
+    let report = collector.turn_of(messages.into()).await.unwrap();
+    assert_eq!((report.objects, report.events), (2, 4));
+    let mut receipts = Vec::new();
+    while let Ok(receipt) = ended.try_recv() {
+        receipts.push(receipt);
+    }
+    receipts.sort();
+    let expected = ["1.ndjson", "2.ndjson", "2.ndjson", "gone"];
+    assert_eq!(
+        receipts,
+        expected.map(|key| format!("receipt of raw/{key}"))
+    );
+    // The listing knows what was announced, and the other way round.
+    assert_eq!(collector.turn().await.unwrap(), CollectReport::default());
+    raw.put("3.ndjson", &events(4..5)).await;
+    assert_eq!(collector.turn().await.unwrap().events, 1);
+    let late = announced("raw/3.ndjson", Some("another"));
+    let report = collector.turn_of(vec![late]).await.unwrap();
+    assert_eq!(report, CollectReport::default());
+    assert!(ended.try_recv().is_ok());
+    let totals = raw.totals();
+    assert_eq!((totals.objects, totals.events), (3, 5));
+}
+
+#[tokio::test]
+async fn a_rewritten_object_replaces_its_rows_and_is_counted() {
+    let raw = Raw::new("rewritten");
+    raw.put("1.ndjson", &events(0..30)).await;
+    raw.put("2.ndjson", &events(30..40)).await;
+    assert_eq!(raw.turn().await.events, 40);
+    raw.put("1.ndjson", &events(50..55)).await;
+    let report = raw.turn().await;
+    assert_eq!((report.events, report.replaced), (5, 1), "{report:?}");
+    let said = report.messages.join("\n");
+    assert!(
+        said.contains("memory://collect-rewritten/raw/1.ndjson was rewritten"),
+        "{said}"
+    );
+    assert_eq!(raw.totals().replaced, 1);
+    assert_eq!(raw.turn().await, CollectReport::default());
+    // What was there before comes back, and is not taken for what was read long ago.
+    raw.put("1.ndjson", &events(0..30)).await;
+    let report = raw.turn().await;
+    assert_eq!((report.events, report.replaced), (30, 1), "{report:?}");
+    assert_eq!(raw.turn().await, CollectReport::default());
+    // Without the ledger of sources, too: the table knows where its rows came from.
+    let mut raw = raw;
+    raw.put("2.ndjson", &events(60..61)).await;
+    raw.state = tempfile::tempdir().unwrap();
+    let report = raw.turn().await;
+    assert_eq!((report.objects, report.events, report.replaced), (2, 1, 1));
+}
+
+#[tokio::test]
 async fn an_object_that_grew_or_was_copied_gives_only_what_is_new() {
     let raw = Raw::new("grew");
     raw.put("1.ndjson", &events(0..40)).await;
@@ -154,6 +221,16 @@ async fn an_object_that_grew_or_was_copied_gives_only_what_is_new() {
     let report = raw.turn().await;
     assert_eq!((report.objects, report.events), (1, 0));
     assert_eq!(raw.totals().events, 60);
+}
+
+#[tokio::test]
+async fn an_object_may_have_the_name_of_another_ones_folder() {
+    let raw = Raw::new("nested");
+    raw.put("a/b", &events(0..1)).await;
+    assert_eq!(raw.turn().await.events, 1);
+    raw.put("a", &events(1..2)).await;
+    raw.put("a/b/c", &events(2..3)).await;
+    assert_eq!(raw.turn().await.events, 2);
 }
 
 #[tokio::test]

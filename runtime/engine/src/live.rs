@@ -103,6 +103,14 @@ impl Live {
         self.take_listings().await
     }
 
+    /// Notes that objects were written to the tables since they were listed: the next [`Live::poll`] finds them, also where a listing
+    /// is under way that began before.
+    pub fn expect_objects(&mut self) {
+        let unopened = self.unopened.iter_mut();
+        unopened.for_each(UnopenedTable::expect_objects);
+        self.tables.iter_mut().for_each(LiveTable::expect_objects);
+    }
+
     /// Takes in what was listed. Returns true when everything must be opened again.
     ///
     /// # Errors

@@ -39,7 +39,13 @@ impl RunningRules {
         known: &[&str],
         left_out: &BTreeMap<String, String>,
     ) -> Result<Self, PlanError> {
-        let placed = place_classes(own, tables);
+        let is_open = |name: &&str| tables.iter().any(|table| table.name == *name);
+        let empty: Vec<&str> = known
+            .iter()
+            .copied()
+            .filter(|name| !is_open(name))
+            .collect();
+        let placed = place_classes(own, tables, &empty);
         let lowered = lower_sigma(sigma, tables);
         let mut set = Self {
             not_run: placed.not_run.into_iter().chain(lowered.not_run).collect(),

@@ -33,9 +33,17 @@ pub const PARTITION_COLUMN: &str = "date";
 /// The partition of events whose days have no object of their own, because they are out of range or few: see `docs/operators/timestamps.md`. It is
 /// no day, so that no time range leaves it out.
 pub const OTHER_DAYS: &str = "other";
+/// The column of objects that says which stretch of which content a row is of, for rows that a rewritten object replaces. No table is
+/// defined with it, so no rule sees it.
+pub(crate) const PART_COLUMN: &str = "_yagura_part";
 /// Names that an event's own keys do not get a column under.
-pub const RESERVED_COLUMNS: [&str; 4] =
-    [TIME_COLUMN, UNMAPPED_COLUMN, RAW_COLUMN, PARTITION_COLUMN];
+pub const RESERVED_COLUMNS: [&str; 5] = [
+    TIME_COLUMN,
+    UNMAPPED_COLUMN,
+    RAW_COLUMN,
+    PARTITION_COLUMN,
+    PART_COLUMN,
+];
 /// The most columns that a table learns from its events; further keys go into `unmapped`.
 pub const MAX_COLUMNS: usize = 1_000;
 

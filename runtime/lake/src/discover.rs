@@ -5,6 +5,8 @@
 //!             no event     the table is refused      counted, named     counted       named
 //! ```
 
+use std::collections::BTreeSet;
+
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use percent_encoding::percent_decode_str;
@@ -12,6 +14,7 @@ use percent_encoding::percent_decode_str;
 use crate::Location;
 use crate::list::LocationContents;
 use crate::passed_over::PassedOver;
+use crate::rewritten::earlier_names;
 use crate::table_error::TableError;
 
 /// Says whether an object of a table that `yagura ingest` made lies where such tables have none: deeper than the folder of its
@@ -81,7 +84,20 @@ impl SortedListing {
             }
         }
         listing.leave_out_foreign(location, &foreign);
+        listing.leave_out_rewritten();
         listing
+    }
+
+    /// Leaves out objects that were written anew without some of their rows: the next one is there.
+    fn leave_out_rewritten(&mut self) {
+        let mut hidden = BTreeSet::new();
+        for meta in &self.data {
+            hidden.extend(earlier_names(meta.location.as_ref()));
+        }
+        if !hidden.is_empty() {
+            let is_hidden = |meta: &ObjectMeta| hidden.contains(meta.location.as_ref());
+            self.data.retain(|meta| !is_hidden(meta));
+        }
     }
 
     /// Leaves out tables of other formats in folders below. The table is one itself if its own folder is, or if nothing else is there.

@@ -70,6 +70,15 @@ pub enum LakeError {
         #[source]
         source: object_store::Error,
     },
+    /// An object of the table cannot be written without the rows of a file that was rewritten.
+    #[error("cannot take rows out of `{object}`")]
+    Rewrite {
+        /// The object.
+        object: String,
+        /// What is wrong with it.
+        #[source]
+        source: datafusion::parquet::errors::ParquetError,
+    },
     /// The lock that writers take in turn cannot be had.
     #[error("cannot lock `{lock}`, which processes that write to the table take in turn")]
     Lock {

@@ -6,6 +6,7 @@
 
 mod azure;
 pub mod bytes;
+mod credentials;
 pub mod definition;
 mod discover;
 mod epoch_unit;
@@ -19,6 +20,7 @@ mod lock;
 pub mod names;
 mod passed_over;
 mod raw;
+mod rewritten;
 pub mod rows;
 mod schema;
 mod sizes;
@@ -29,10 +31,12 @@ mod table_error;
 mod table_listing;
 mod times;
 
+pub use credentials::CloudCredentials;
 pub use definition::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition, TimeBounds};
 pub use error::LakeError;
 pub use ingest::{Format, IngestError, IngestOptions, IngestReport, Progress, ingest};
 pub use raw::{CopyError, copy_object, raw_objects, root_of};
+pub use rewritten::earlier_names;
 pub use sizes::nested_sizes;
 pub use store::Location;
 pub use times::{ObjectTimes, OddEvents, OddTimes};

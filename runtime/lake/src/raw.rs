@@ -39,7 +39,9 @@ pub async fn raw_objects(
     location: &Location,
 ) -> Result<(Vec<ObjectMeta>, Vec<String>), StoreError> {
     let found = list_all(location).await?;
-    if found.objects.is_empty() && found.odd_names.is_empty() {
+    let is_whole_store = location.prefix.as_ref().is_empty();
+    // Without a key, a store answers for the bucket itself.
+    if found.objects.is_empty() && found.odd_names.is_empty() && !is_whole_store {
         return match location.store.head(&location.prefix).await {
             Ok(object) => Ok((vec![object], Vec::new())),
             Err(StoreError::NotFound { .. }) => Ok((Vec::new(), Vec::new())),

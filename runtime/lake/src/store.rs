@@ -18,6 +18,7 @@ use yagura_core::names::did_you_mean;
 
 use crate::LakeError;
 use crate::azure::Connector;
+use crate::credentials::CloudCredentials;
 
 /// A prefix in an object store.
 #[derive(Debug, Clone)]
@@ -33,6 +34,7 @@ pub struct Location {
     root: Arc<str>,
     /// The same store, listed page by page, where it can be.
     pub(crate) pages: Option<Pages>,
+    credentials: Option<CloudCredentials>,
 }
 
 /// A store that lists page by page.
@@ -46,7 +48,11 @@ impl fmt::Debug for Pages {
 }
 
 type Options = BTreeMap<String, String>;
-type StoreClient = (Arc<dyn ObjectStore>, Option<Pages>);
+type StoreClient = (
+    Arc<dyn ObjectStore>,
+    Option<Pages>,
+    Option<CloudCredentials>,
+);
 type Stores = HashMap<(Url, Options), StoreClient>;
 
 /// Clients live as long as the process, so that a connection pool serves every table of a bucket and `memory://NAME`
@@ -124,7 +130,7 @@ impl Location {
 
         let key = (base.clone(), options);
         let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
-        let (store, pages) = match stores.get(&key) {
+        let (store, pages, credentials) = match stores.get(&key) {
             Some(client) => client.clone(),
             None => {
                 let client = client(&scheme, &url, &key.1).map_err(|source| LakeError::Client {
@@ -141,6 +147,7 @@ impl Location {
             prefix,
             root: root.into(),
             pages,
+            credentials,
         })
     }
 
@@ -158,6 +165,7 @@ impl Location {
             prefix: Path::parse(path).map_err(|error| wrong(error.to_string()))?,
             root: "".into(),
             pages: None,
+            credentials: None,
         })
     }
 
@@ -168,6 +176,18 @@ impl Location {
             below.prefix = below.prefix.join(segment);
         }
         below
+    }
+
+    /// Returns what signs requests to other services of the store's cloud; nothing for a store of no cloud.
+    pub fn credentials(&self) -> Option<&CloudCredentials> {
+        self.credentials.as_ref()
+    }
+
+    /// Returns the name of the bucket or container; nothing for local files.
+    pub fn bucket(&self) -> Option<&str> {
+        let (_, authority) = self.root.split_once("://")?;
+        let bucket = authority.split_once('@').map(|(bucket, _)| bucket);
+        Some(bucket.unwrap_or(authority))
     }
 
     /// Returns how people write an object of this store: its URL, or the path of a file.
@@ -191,9 +211,9 @@ impl fmt::Display for Location {
 
 /// Makes the client of a store.
 fn client(scheme: &str, url: &Url, options: &Options) -> Result<StoreClient, object_store::Error> {
-    /// Makes it as `parse_url_opts` does, and keeps that it lists page by page.
+    /// Makes it as `parse_url_opts` does, and keeps that it lists page by page, and its credentials.
     macro_rules! build {
-        ($builder:expr) => {{
+        ($builder:expr, $skip:expr, |$built:ident, $signer:ident| $credentials:expr) => {{
             let mut builder = $builder.with_url(url.as_str());
             for (name, value) in options {
                 // The names were checked.
@@ -201,18 +221,45 @@ fn client(scheme: &str, url: &Url, options: &Options) -> Result<StoreClient, obj
                     builder = builder.with_config(name, value);
                 }
             }
+            let $built = builder.clone();
+            let is_signed = !$built
+                .get_config_value(&$skip)
+                .is_some_and(|skips| is_true(&skips));
             let store = Arc::new(builder.build()?);
             let pages = Pages(Arc::clone(&store) as Arc<dyn PaginatedListStore>);
-            Ok((store, Some(pages)))
+            let $signer = is_signed.then(|| Arc::clone(store.credentials()));
+            let credentials = $credentials;
+            Ok((store, Some(pages), Some(credentials)))
         }};
     }
     match scheme {
-        "memory" => Ok((Arc::new(InMemory::new()), None)),
-        "s3" | "s3a" => build!(AmazonS3Builder::new()),
-        "gs" => build!(GoogleCloudStorageBuilder::new()),
+        "memory" => Ok((Arc::new(InMemory::new()), None, None)),
+        "s3" | "s3a" => build!(
+            AmazonS3Builder::new(),
+            AmazonS3ConfigKey::SkipSignature,
+            |built, signer| CloudCredentials::Aws {
+                provider: signer,
+                region: built.get_config_value(&AmazonS3ConfigKey::Region),
+            }
+        ),
+        "gs" => build!(
+            GoogleCloudStorageBuilder::new(),
+            GoogleConfigKey::SkipSignature,
+            |built, signer| CloudCredentials::Google(signer)
+        ),
         // Its lists are made fit to be read as they come.
-        _ => build!(MicrosoftAzureBuilder::new().with_http_connector(Connector)),
+        _ => build!(
+            MicrosoftAzureBuilder::new().with_http_connector(Connector),
+            AzureConfigKey::SkipSignature,
+            |built, signer| CloudCredentials::Azure(signer)
+        ),
     }
+}
+
+/// Reads an option as the stores do.
+fn is_true(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    matches!(text.as_str(), "1" | "true" | "on" | "yes" | "y")
 }
 
 /// Makes a path absolute without asking that it exist; `..` goes up from where symbolic links lead.

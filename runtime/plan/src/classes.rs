@@ -28,10 +28,11 @@ pub struct PlacedRules {
 
 /// Brings rules for a class to the tables that hold classes: those with the column `class_uid`. The rule has the table's name behind
 /// its id even where there is only one such table, so that its alerts keep their ids when another comes. A table that lacks a maker's
-/// field of the rule is left out if another table has it.
+/// field of the rule is left out if another table has it. `empty` are tables without objects, which may come to hold classes.
 pub fn place_classes(
     own: impl IntoIterator<Item = RuleSource>,
     tables: &[Arc<Table>],
+    empty: &[&str],
 ) -> PlacedRules {
     let schemas: Vec<(&str, Schema)> = tables
         .iter()
@@ -56,10 +57,7 @@ pub fn place_classes(
             continue;
         };
         if schemas.is_empty() {
-            placed.not_run.push(not_run(format!(
-                "no table holds events of the class `{}`: ingest logs with a source that writes them (`yagura source list`)",
-                class.name()
-            )));
+            placed.not_run.push(not_run(no_table(class.name(), empty)));
             continue;
         }
         let lacking: Vec<Vec<FieldPath>> = schemas
@@ -91,6 +89,22 @@ pub fn place_classes(
         }
     }
     placed
+}
+
+/// Returns why a rule for a class does not run where no table holds classes.
+fn no_table(class: &str, empty: &[&str]) -> String {
+    match empty {
+        [] => format!(
+            "no table holds events of the class `{class}`: ingest logs with a source that writes them (`yagura source list`)"
+        ),
+        [one] => format!(
+            "the table `{one}` has no objects yet; if they hold the class `{class}`, the rule runs from the first one on"
+        ),
+        several => format!(
+            "the tables `{}` have no objects yet; if they hold the class `{class}`, the rule runs from the first one on",
+            several.join("`, `")
+        ),
+    }
 }
 
 /// Returns why a name is not that of a class, as a sentence about a rule.

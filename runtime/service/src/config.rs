@@ -105,13 +105,33 @@ pub struct SourceSettings {
     pub table: Option<String>,
     /// The zone of times that name none, in place of the one that the source declares.
     pub timezone: Option<String>,
-    /// How often the prefix is listed.
-    #[serde(default = "every_ten_seconds")]
-    pub poll: TimeSpan,
+    /// The queue in which the cloud announces new objects; absent: they are found by listing.
+    pub events: Option<String>,
+    /// What becomes of the rows of an object that is rewritten; absent: they are replaced, and kept for local files.
+    pub rewritten: Option<Rewritten>,
+    /// How often the prefix is listed; absent: every 10 s, and every 5 min with a queue.
+    pub poll: Option<TimeSpan>,
 }
 
-fn every_ten_seconds() -> TimeSpan {
-    TimeSpan::from_secs(10)
+/// What becomes of the rows of a raw object that is rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rewritten {
+    /// They leave the table when those of the new content are in it.
+    Replace,
+    /// They stay beside those of the new content.
+    Keep,
+}
+
+impl SourceSettings {
+    /// Returns how often the prefix is listed.
+    pub fn listed_every(&self) -> TimeSpan {
+        let default = match self.events {
+            Some(_) => TimeSpan::from_secs(300),
+            None => TimeSpan::from_secs(10),
+        };
+        self.poll.unwrap_or(default)
+    }
 }
 
 /// `[secret.NAME]`: where a secret comes from. One of them.

@@ -270,6 +270,9 @@ async fn serve_on(
                     writeln!(err, "{}", printable(line))?;
                 }
                 is_due = news.has_rows;
+                if news.has_rows {
+                    live.expect_objects();
+                }
             }
             message = listening.next() => writeln!(err, "{}", printable(&message))?,
             // The file of alerts is looked at with each turn.

@@ -1,4 +1,4 @@
-//! An Azurite server for tests: Microsoft's emulator of Azure's object store, from npm, on loopback.
+//! An Azurite server for tests: Microsoft's emulator of Azure's object store and its queues, from npm, on loopback.
 
 use std::fs;
 use std::net::TcpStream;
@@ -15,6 +15,8 @@ use yagura_toolchain::{cache_dir, on_path};
 
 /// Tells the tests where the server is.
 pub(crate) const URL: &str = "YAGURA_TEST_AZURITE";
+/// Tells them where its queues are.
+pub(crate) const QUEUE_URL: &str = "YAGURA_TEST_AZURITE_QUEUE";
 
 /// The version that the tests were written with.
 const PACKAGE: &str = "azurite@3";
@@ -28,6 +30,8 @@ pub(crate) struct Azurite {
     dir: PathBuf,
     /// Where tests find it.
     pub(crate) url: String,
+    /// Where they find its queues.
+    pub(crate) queue_url: String,
 }
 
 impl Azurite {
@@ -39,11 +43,13 @@ impl Azurite {
         let program = program()?;
         let dir = std::env::temp_dir().join(format!("yagura-azurite-{}", std::process::id()));
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let port = free_port()?;
+        let (port, queue_port, table_port) = (free_port()?, free_port()?, free_port()?);
         let log = fs::File::create(dir.join("log"))?;
         let process = Command::new(&program)
             .args(["--silent", "--skipApiVersionCheck", "--disableTelemetry"])
             .args(["--blobPort", &port.to_string()])
+            .args(["--queuePort", &queue_port.to_string()])
+            .args(["--tablePort", &table_port.to_string()])
             .arg("--location")
             .arg(dir.join("data"))
             .stdin(Stdio::null())
@@ -54,10 +60,12 @@ impl Azurite {
         let mut server = Self {
             process,
             url: format!("http://127.0.0.1:{port}/devstoreaccount1"),
+            queue_url: format!("http://127.0.0.1:{queue_port}/devstoreaccount1"),
             dir,
         };
         let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let is_open = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
+        while !(is_open(port) && is_open(queue_port)) {
             if server.process.try_wait()?.is_some() || start.elapsed() > START {
                 let log = fs::read_to_string(server.dir.join("log")).unwrap_or_default();
                 bail!("Azurite does not start:\n{log}");
@@ -78,14 +86,14 @@ impl Drop for Azurite {
 
 /// Returns the server's program: that on the path, else one that is kept beside the other tools.
 fn program() -> Result<PathBuf> {
-    if let Some(found) = on_path("azurite-blob") {
+    if let Some(found) = on_path("azurite") {
         return Ok(found);
     }
     let dir = cache_dir().join("tools").join("azurite");
-    let program = dir.join("node_modules/.bin/azurite-blob");
+    let program = dir.join("node_modules/.bin/azurite");
     if !program.is_file() {
         guests::install("npm").context(
-            "the tests of Azure need `azurite-blob` on the path, or npm to install it, or a server in YAGURA_TEST_AZURITE",
+            "the tests of Azure need `azurite` on the path, or npm to install it, or a server in YAGURA_TEST_AZURITE",
         )?;
         fs::create_dir_all(&dir)?;
         run(Command::new("npm")

@@ -15,6 +15,7 @@ mod deny;
 mod examples;
 mod fuzz;
 mod guests;
+mod moto;
 mod ocsf;
 mod postgres;
 mod run;

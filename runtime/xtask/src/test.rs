@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::azurite;
 use crate::examples;
 use crate::guests;
+use crate::moto;
 use crate::postgres;
 use crate::run::{cargo, root, run};
 use yagura_toolchain::{cache_dir, on_path};
@@ -107,7 +108,7 @@ fn real_data_next() -> String {
     }
 }
 
-/// Runs the tests that need servers and tools of others, which are ignored elsewhere: PostgreSQL, Azurite, a registry of containers,
+/// Runs the tests that need servers and tools of others, which are ignored elsewhere: PostgreSQL, Azurite, moto, a registry of containers,
 /// minisign. What is not there is installed.
 fn test_servers(modules: &Path) -> Result<()> {
     for program in ["docker-registry", "minisign"] {
@@ -128,6 +129,12 @@ fn test_servers(modules: &Path) -> Result<()> {
     if std::env::var_os(azurite::URL).is_none() {
         let server = azurite.insert(azurite::Azurite::start()?);
         command.env(azurite::URL, &server.url);
+        command.env(azurite::QUEUE_URL, &server.queue_url);
+    }
+    let mut moto = None;
+    if std::env::var_os(moto::URL).is_none() {
+        let server = moto.insert(moto::Moto::start()?);
+        command.env(moto::URL, &server.url);
     }
     if std::env::var_os(postgres::URL).is_some() {
         return run(&mut command);

@@ -128,13 +128,13 @@ impl RuleSet {
 
     /// Returns the packs' rules as they run over these tables.
     pub(crate) fn own_over(&self, tables: &[Arc<Table>]) -> Vec<RuleSource> {
-        place_classes(self.written(), tables).rules
+        place_classes(self.written(), tables, &[]).rules
     }
 
     /// Returns the rules for a class that no table holds.
     pub(crate) fn without_table(&self) -> Vec<NotRun> {
         let tables = self.tables.iter();
-        let placed = tables.map(|tables| place_classes(self.written(), tables));
+        let placed = tables.map(|tables| place_classes(self.written(), tables, &[]));
         placed.flat_map(|placed| placed.not_run).collect()
     }
 

@@ -2,6 +2,7 @@
 //!
 //! * `aws_pack` – the first-party CloudTrail pack on its recorded events.
 //! * `answering` – from alert to answer: every service told, updated, and not twice, whatever goes wrong.
+//! * `arrivals` – objects that a queue announces: each record once, whatever happens to messages and the service.
 //! * `authors` – new packs in every language: what an author types and reads.
 //! * `backups` – backups of a service that runs, what comes back, and starts beside what does not fit or answer.
 //! * `bad_input` – objects and rows that are not as they should be.
@@ -53,6 +54,8 @@
 
 #[cfg(test)]
 mod answering;
+#[cfg(test)]
+mod arrivals;
 #[cfg(test)]
 mod authors;
 #[cfg(test)]

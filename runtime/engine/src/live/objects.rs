@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use yagura_core::Timestamp;
 use yagura_correlate::store::KnownObject;
 use yagura_lake::ObjectTimes;
+use yagura_lake::earlier_names;
 use yagura_lake::table::DataFile;
 
 /// How long others wait at first for an object of which something is wrong.
@@ -140,6 +141,26 @@ impl TableObjects {
         self.waiting = by_name.into_values().collect();
         self.waiting
             .sort_by(|a, b| (a.earliest(), &a.name).cmp(&(b.earliest(), &b.name)));
+    }
+
+    /// Takes off those that wait what was written anew without some of its rows after it had been read: whatever it holds was read.
+    pub(super) fn take_rewritten(&mut self) -> Vec<KnownObject> {
+        let known = Arc::clone(&self.known);
+        let was_read = |of: &mut WaitingObject| {
+            let mut earlier = earlier_names(&of.name).into_iter();
+            earlier.any(|name| known.get(&name).is_some_and(|known| !known.is_bad))
+        };
+        let taken: Vec<WaitingObject> = self.waiting.extract_if(.., was_read).collect();
+        drop(known);
+        let noted = taken.into_iter().map(|of| {
+            self.note(&of.name, Some(of.version.clone()), false);
+            KnownObject {
+                name: of.name,
+                version: Some(of.version),
+                is_bad: false,
+            }
+        });
+        noted.collect()
     }
 
     /// Takes an object off those that wait.
@@ -325,6 +346,23 @@ mod tests {
         objects.add(Vec::new());
         assert_eq!(names(&objects.next(9, 1_000)), ["a"]);
         assert!(objects.give_up(Duration::ZERO).1.is_empty(), "said once");
+    }
+
+    #[test]
+    fn an_object_without_some_of_its_rows_is_not_read_again() {
+        let folder = "s3://b/t/date=2026-01-01";
+        let name = |form: &str| format!("{folder}/part-0123456789abcdef{form}.parquet");
+        let mut objects = TableObjects::default();
+        objects.add(vec![waiting(&name(".r1"), Some(10))]);
+        assert!(objects.take_rewritten().is_empty());
+        objects.note(&name(""), None, false);
+        let taken = objects.take_rewritten();
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].name, name(".r1"));
+        assert!(objects.waiting().is_empty());
+        // The next form follows from the one that was not read either.
+        objects.add(vec![waiting(&name(".r2"), Some(10))]);
+        assert_eq!(objects.take_rewritten().len(), 1);
     }
 
     #[test]

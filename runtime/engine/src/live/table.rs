@@ -49,6 +49,8 @@ pub(super) struct LiveTable {
     run: Option<TableRun>,
     reading: Option<BackgroundTask<ReadResult>>,
     listing: Option<BackgroundTask<Result<ListingResult, TableError>>>,
+    /// Whether objects were written since the listing began, so that it may have missed them.
+    list_again: bool,
     /// The problem that was reported last.
     reported_problem: Option<String>,
     /// Why it cannot be listed, and why objects cannot be read for a reason that is none of theirs.
@@ -120,6 +122,7 @@ impl LiveTable {
             run: Some(run),
             reading: None,
             listing: None,
+            list_again: false,
             reported_problem: None,
             list_problem: None,
             read_problem: None,

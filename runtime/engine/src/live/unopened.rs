@@ -13,7 +13,10 @@ use super::task::BackgroundTask;
 pub(super) struct UnopenedTable {
     pub(super) config: TableConfig,
     opening: Option<BackgroundTask<Result<OpenTable, TableError>>>,
+    /// Whether objects were written since opening began.
+    open_again: bool,
     pub(super) status: TableStatus,
+    range: TimeRange,
 }
 
 impl UnopenedTable {
@@ -25,7 +28,9 @@ impl UnopenedTable {
         let mut unopened = Self {
             config: config.clone(),
             opening: None,
+            open_again: false,
             status: store.table(&config.name)?.unwrap_or_default(),
+            range,
         };
         unopened.status.name.clone_from(&config.name);
         unopened.start_open(range);
@@ -37,6 +42,11 @@ impl UnopenedTable {
         if self.opening.is_none() {
             self.opening = Some(BackgroundTask::start(open(self.config.clone(), range)));
         }
+    }
+
+    /// Notes that objects were written: an opening that is under way may have missed them.
+    pub(super) fn expect_objects(&mut self) {
+        self.open_again = self.opening.is_some();
     }
 
     pub(super) fn is_opening(&self) -> bool {
@@ -52,7 +62,12 @@ impl UnopenedTable {
         if self.is_opening() {
             return None;
         }
-        let opened = self.opening.take()?.end().await?;
+        let opened = self.opening.take()?.end().await;
+        let opens_again = std::mem::take(&mut self.open_again);
+        let opened = opened?;
+        if opened.is_err() && opens_again {
+            self.start_open(self.range);
+        }
         self.status.problem = match &opened {
             Ok(_) => None,
             Err(TableError::Empty { found, .. }) if found.is_empty() => None,

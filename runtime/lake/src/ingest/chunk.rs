@@ -1,19 +1,21 @@
 //! Events gathered until they are written: their source texts in one piece of memory, and cells that point into it.
 
+mod place;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use ahash::RandomState;
-use yagura_core::json::write_text;
 use yagura_core::{FieldPath, Timestamp};
 use yagura_formats::Zone;
 
+use self::place::{Base, Placed};
 use super::columns::{Candidates, KeysWithoutColumn};
-use super::event::{Member, kind_of, members};
-use super::mapping::{Routes, fits};
+use super::event::{Member, members};
+use super::mapping::Routes;
 use super::time::{self, Looked, Place, Range};
 use crate::definition::RESERVED_COLUMNS;
-use crate::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition};
+use crate::{ColumnKind, OnNullTime, TableDefinition};
 
 /// Longest key that gets a column.
 const MAX_KEY_BYTES: usize = 256;
@@ -39,6 +41,8 @@ pub(crate) struct Row {
     /// Where the source text ends that stands behind it; `end` where the object itself is the source text.
     pub(crate) raw_end: u32,
     pub(crate) time: Option<Timestamp>,
+    /// The number of the part that it is of.
+    pub(crate) part: usize,
 }
 
 impl Row {
@@ -100,6 +104,8 @@ pub(crate) struct Gatherer {
     /// Keys without a column, and how many events have them.
     candidates: Candidates,
     chunk: Chunk,
+    /// The number of the part whose events are added.
+    part: usize,
     /// Rows of the chunk with such keys: none of their values has a place before all of the chunk's keys are counted.
     undecided: Vec<u32>,
     room: usize,
@@ -146,6 +152,7 @@ impl Gatherer {
             routes,
             candidates: Candidates::new(known),
             chunk: Chunk::with_room(room),
+            part: 0,
             undecided: Vec::new(),
             room,
             widened: BTreeMap::new(),
@@ -180,6 +187,11 @@ impl Gatherer {
             }
             self.is_made[column] = true;
         }
+    }
+
+    /// Sets the number of the part whose events come next.
+    pub(crate) fn set_part(&mut self, part: usize) {
+        self.part = part;
     }
 
     /// Returns the definition as learned so far.
@@ -304,6 +316,7 @@ impl Gatherer {
             end,
             raw_end: narrow(self.chunk.text.len()),
             time,
+            part: self.part,
         });
         added
     }
@@ -432,192 +445,11 @@ impl Gatherer {
         }
         self.chunk.text = text;
     }
-
-    /// Sends each member to the column of its key, which is widened as needed, and made if it is one of the chosen. Returns a key
-    /// that the event has more than once.
-    fn place(
-        &mut self,
-        event: &Placed,
-        (made, own): (&[Member<'_>], &[Member<'_>]),
-        columns: &[Option<usize>],
-        chosen: &HashSet<String>,
-    ) -> Option<String> {
-        let mut duplicate = None;
-        let unmapped_start = self.chunk.unmapped_text.len();
-        for (at, (key, value)) in made.iter().chain(own).enumerate() {
-            if *value == "null" {
-                continue;
-            }
-            let is_own = at >= made.len();
-            let known = columns.get(at).copied().flatten();
-            let column = match known {
-                // The column promises what the source means by the name.
-                Some(column) if is_own && self.is_made.get(column) == Some(&true) => {
-                    self.leave_unmapped(unmapped_start, key, value);
-                    continue;
-                }
-                Some(column) => column,
-                None if chosen.contains(key.as_ref()) => self.column_of(key, kind_of(value).0),
-                None => {
-                    if may_be_column(key) && !self.definition.has_keys_without_column {
-                        Arc::make_mut(&mut self.definition).has_keys_without_column = true;
-                    }
-                    self.leave_unmapped(unmapped_start, key, value);
-                    continue;
-                }
-            };
-            let base = if is_own { event.own } else { event.made };
-            if !self.put(event.row, base, column, value) {
-                // The first value of a key is in its column, the others are where a rule looks for them as well.
-                duplicate.get_or_insert_with(|| key.as_ref().to_owned());
-                self.leave_unmapped(unmapped_start, key, value);
-                continue;
-            }
-            self.admit(column, value);
-        }
-        duplicate
-    }
-
-    /// Returns the column of a chosen key, which is made if no event before had a value.
-    fn column_of(&mut self, key: &str, kind: ColumnKind) -> usize {
-        if let Some(column) = self.by_key.get(key) {
-            return *column;
-        }
-        let definition = Arc::make_mut(&mut self.definition);
-        let column = definition.columns.len();
-        definition.columns.push(ColumnDefinition::of_key(key, kind));
-        self.by_key.insert(key.to_owned(), column);
-        column
-    }
-
-    /// Widens a column as a value needs it.
-    fn admit(&mut self, column: usize, value: &str) {
-        let definition = &self.definition.columns[column];
-        // Every value has a text.
-        if definition.kind == ColumnKind::Text && value.starts_with('"') {
-            return;
-        }
-        let (kind, wide) = kind_of(value);
-        if definition.kind != kind || (wide && !definition.wide_ints) {
-            let before = definition.kind;
-            let definition = &mut Arc::make_mut(&mut self.definition).columns[column];
-            definition.admit(kind, wide);
-            if definition.kind != before {
-                self.widened.entry(column).or_insert(before);
-            }
-        }
-    }
-
-    /// Fills the columns of the shipped mapping; every member that none of them holds is left unmapped, and so is every one in
-    /// which a key stands more than once. Returns such a key.
-    fn map(
-        &mut self,
-        event: &Placed,
-        members: &[Member<'_>],
-        time: Option<time::Found<'_>>,
-    ) -> Option<String> {
-        let unmapped_start = self.chunk.unmapped_text.len();
-        let mut found = vec![None; self.definition.columns.len()];
-        let ambiguous = match &self.routes {
-            Some(routes) => routes.follow(members, &mut found),
-            None => Vec::new(),
-        };
-        let mut kept: Vec<*const u8> = Vec::with_capacity(found.len() + 1);
-        // A time is held by `event_time` alone where that says the same in the same digits.
-        if let Some(time) = time.filter(time::Found::is_exact) {
-            kept.push(time.source.as_ptr());
-        }
-        for (column, value) in found.into_iter().enumerate() {
-            if let Some((_, value)) = value
-                && fits(self.definition.columns[column].kind, value)
-                && self.put(event.row, event.own, column, value)
-            {
-                kept.push(value.as_ptr());
-            }
-        }
-        for (at, (key, value)) in members.iter().enumerate() {
-            let is_ambiguous = ambiguous.iter().any(|(member, _)| *member == at);
-            if *value != "null" && (is_ambiguous || !kept.contains(&value.as_ptr())) {
-                self.leave_unmapped(unmapped_start, key, value);
-            }
-        }
-        let nested = ambiguous.into_iter().map(|(_, key)| key);
-        let mut top = members.iter().enumerate().filter_map(|(at, (key, _))| {
-            let is_again = members[..at].iter().any(|(other, _)| other == key);
-            is_again.then(|| key.as_ref().to_owned())
-        });
-        top.next().or_else(|| nested.into_iter().next())
-    }
-
-    /// Adds a cell, unless the row has one in the column.
-    fn put(&mut self, row: u32, base: Base, column: usize, value: &str) -> bool {
-        if self.chunk.cells.len() <= column {
-            self.chunk
-                .cells
-                .resize_with(self.definition.columns.len(), Vec::new);
-        }
-        let cells = &mut self.chunk.cells[column];
-        if cells.last().is_some_and(|cell| cell.row == row) {
-            return false;
-        }
-        let start = base.start + (value.as_ptr() as usize - base.at);
-        cells.push(Cell {
-            row,
-            start: narrow(start),
-            end: narrow(start + value.len()),
-        });
-        true
-    }
-
-    /// Appends a member to the row's object of unmapped ones, which began at `start` of their text.
-    fn leave_unmapped(&mut self, start: usize, key: &str, value: &str) {
-        let text = &mut self.chunk.unmapped_text;
-        text.push(if text.len() == start { '{' } else { ',' });
-        write_text(key, text);
-        text.push(':');
-        text.push_str(value);
-    }
-
-    /// Ends the row's object of unmapped members, which began at `start` of their text, if it has one.
-    fn close_unmapped(&mut self, row: u32, start: usize) {
-        let chunk = &mut self.chunk;
-        if chunk.unmapped_text.len() > start {
-            chunk.unmapped_text.push('}');
-            chunk.unmapped.push(Cell {
-                row,
-                start: narrow(start),
-                end: narrow(chunk.unmapped_text.len()),
-            });
-        }
-    }
 }
 
 /// Says whether a key of events can be a column's name.
 fn may_be_column(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_KEY_BYTES && !RESERVED_COLUMNS.contains(&key)
-}
-
-/// Where the texts of the event lie that is being added.
-struct Placed {
-    row: u32,
-    made: Base,
-    own: Base,
-}
-
-/// Where a text lies, which values are pieces of, and where its copy lies in the chunk's text.
-#[derive(Clone, Copy)]
-struct Base {
-    at: usize,
-    start: usize,
-}
-
-impl Base {
-    fn new(text: &str, start: usize) -> Self {
-        Self {
-            at: text.as_ptr() as usize,
-            start,
-        }
-    }
 }
 
 /// Chunks stay below 4 GiB: see [`super::IngestOptions::chunk_bytes`] and the limit of an event.

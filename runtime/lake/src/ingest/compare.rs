@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 
 use super::IngestError;
 use super::kinds::is_blank;
-use super::known::{Before, Entry};
+use super::known::{Before, ContentId, Entry};
 use super::source::Source;
 use super::split::Prefix;
 
@@ -13,6 +13,8 @@ use super::split::Prefix;
 #[derive(Debug, Default)]
 pub(crate) struct Compared {
     pub(crate) before: Before,
+    /// The entries that are of it.
+    pub(crate) ids: Vec<ContentId>,
     /// Whether nothing but blanks follows.
     pub(crate) is_whole: bool,
     /// Whether it could be an older copy of a source that has grown.
@@ -43,12 +45,14 @@ pub(crate) fn compare(mut source: Source, like: Vec<Entry>) -> Compared {
             certain.push(entry);
         }
     }
+    let ids = certain.iter().map(Entry::id).collect();
     let before = Before::of(certain);
     let is_known = before.end == last && last > 0 && only_blanks_since;
     Compared {
         is_whole: is_known && before.parts.is_empty() && has_only_blanks(&mut source),
         is_shorter: is_shorter && !is_known,
         before,
+        ids,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A chunk to Parquet: one file a day, sorted by time, named by what it holds. Days that are out of range, or that hold few events of
 //! many days, share one.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -25,7 +25,9 @@ use yagura_core::alert::hex;
 use super::chunk::{Cell, Chunk, Row};
 use super::event::text_of;
 use super::ledger::Part;
-use crate::definition::{OTHER_DAYS, PARTITION_COLUMN, RAW_COLUMN, TIME_COLUMN, UNMAPPED_COLUMN};
+use crate::definition::{
+    OTHER_DAYS, PART_COLUMN, PARTITION_COLUMN, RAW_COLUMN, TIME_COLUMN, UNMAPPED_COLUMN,
+};
 use crate::{ColumnKind, TableDefinition};
 
 /// The name that Hive gives the directory of what has no partition.
@@ -102,10 +104,14 @@ pub(crate) fn encode(
             }
         }
         columns.push((RAW_COLUMN, ColumnKind::Text, Values::Raw));
+        if parts.iter().any(|part| part.origin.is_some()) {
+            columns.push((PART_COLUMN, ColumnKind::Text, Values::Parts));
+        }
 
         let array = |kind, values: &Values<'_>| match values {
             Values::Times => times(&members),
             Values::Raw => raw(&members, &chunk.text),
+            Values::Parts => part_names(&members, parts),
             Values::Cells(cells, text) => column_array(kind, cells, text, &rows),
         };
         let bytes = parquet(&columns, array).map_err(|error| (path.clone(), error))?;
@@ -119,6 +125,8 @@ enum Values<'c> {
     Times,
     Cells(&'c [Cell], &'c str),
     Raw,
+    /// The names of parts that have an origin.
+    Parts,
 }
 
 impl Values<'_> {
@@ -258,6 +266,19 @@ fn raw(rows: &[&Row], text: &str) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
+/// Returns for each row the name of its part, nothing for what has no origin.
+fn part_names(rows: &[&Row], parts: &[Part]) -> ArrayRef {
+    let parts = parts.iter().filter(|part| part.origin.is_some());
+    let names: HashMap<usize, String> = parts
+        .map(|part| (part.number, part.entry.id().name()))
+        .collect();
+    let mut builder = StringBuilder::new();
+    for row in rows {
+        builder.append_option(names.get(&row.part));
+    }
+    Arc::new(builder.finish())
+}
+
 /// Builds a column of the rows `rows` from its cells.
 fn column_array(kind: ColumnKind, cells: &[Cell], text: &str, rows: &Range<usize>) -> ArrayRef {
     let count = rows.len();
@@ -319,31 +340,14 @@ fn parquet(
     columns: &[(&str, ColumnKind, Values<'_>)],
     array: impl Fn(ColumnKind, &Values<'_>) -> ArrayRef,
 ) -> Result<Vec<u8>, ParquetError> {
-    let by_time = SortingColumn {
-        column_idx: 0,
-        descending: false,
-        nulls_first: false,
-    };
-    let raw = ColumnPath::from(RAW_COLUMN);
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_data_page_row_count_limit(ROWS_PER_PAGE)
-        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
-        .set_sorting_columns(Some(vec![by_time]))
-        // Events differ: neither a dictionary nor the least of them helps a reader.
-        .set_column_dictionary_enabled(raw.clone(), false)
-        .set_column_statistics_enabled(raw, EnabledStatistics::None);
-    for (name, ..) in columns.iter().filter(|(.., values)| values.are_many()) {
-        let column = ColumnPath::from(*name);
-        properties = properties.set_column_dictionary_enabled(column, false);
-    }
+    let many = columns.iter().filter(|(.., values)| values.are_many());
+    let properties = properties(many.map(|(name, ..)| *name))?;
     let fields: Vec<Field> = columns
         .iter()
         .map(|(name, kind, _)| Field::new(*name, kind.data_type(), *name != RAW_COLUMN))
         .collect();
     let schema = Arc::new(Schema::new(fields));
     let mut bytes = Vec::new();
-    let properties = properties.build();
     let writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))?;
     let (mut file, factory) = writer.into_serialized_writer()?;
     let mut group = file.next_row_group()?;
@@ -359,4 +363,28 @@ fn parquet(
     group.close()?;
     file.close()?;
     Ok(bytes)
+}
+
+/// Returns how all objects of tables are written, with the names of columns that have no dictionary.
+pub(crate) fn properties<'n>(
+    without_dictionary: impl IntoIterator<Item = &'n str>,
+) -> Result<WriterProperties, ParquetError> {
+    let by_time = SortingColumn {
+        column_idx: 0,
+        descending: false,
+        nulls_first: false,
+    };
+    let raw = ColumnPath::from(RAW_COLUMN);
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_data_page_row_count_limit(ROWS_PER_PAGE)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+        .set_sorting_columns(Some(vec![by_time]))
+        // Events differ: neither a dictionary nor the least of them helps a reader.
+        .set_column_dictionary_enabled(raw.clone(), false)
+        .set_column_statistics_enabled(raw, EnabledStatistics::None);
+    for name in without_dictionary {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
+    }
+    Ok(properties.build())
 }

@@ -26,7 +26,38 @@ pub(crate) struct Entry {
     pub(crate) part: Option<(u64, BTreeSet<String>)>,
 }
 
+/// The content of a source up to some byte, by its digest and its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ContentId {
+    pub(crate) digest: [u8; 16],
+    pub(crate) end: u64,
+}
+
+impl ContentId {
+    /// Returns what stands in a ledger, and with each row of it.
+    pub(crate) fn name(self) -> String {
+        format!("{}-{}", hex(&self.digest), self.end)
+    }
+
+    /// Reads what [`ContentId::name`] wrote.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        let (digest, end) = name.split_once('-')?;
+        Some(Self {
+            digest: bytes(digest)?,
+            end: end.parse().ok()?,
+        })
+    }
+}
+
 impl Entry {
+    /// Returns what the entry is of.
+    pub(crate) fn id(&self) -> ContentId {
+        ContentId {
+            digest: self.digest,
+            end: self.end,
+        }
+    }
+
     /// Returns the entry of a source of which so much was read.
     pub(crate) fn of(prefix: &Prefix) -> Self {
         Self {
@@ -103,7 +134,7 @@ fn hex(bytes: &[u8]) -> String {
     yagura_core::alert::hex(bytes)
 }
 
-fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut found = [0; N];
     if text.len() != 2 * N || !text.is_ascii() {
         return None;
@@ -135,6 +166,20 @@ impl Known {
             false => self.by_head.entry(entry.head).or_default().push(entry),
         }
         true
+    }
+
+    /// Forgets all entries of a content.
+    pub(crate) fn forget(&mut self, id: ContentId) {
+        let gone: Vec<Entry> = self.all.extract_if(|entry| entry.id() == id).collect();
+        for entry in gone {
+            let others = match entry.is_short() {
+                true => self.short.get_mut(&entry.end),
+                false => self.by_head.get_mut(&entry.head),
+            };
+            if let Some(others) = others {
+                others.retain(|other| *other != entry);
+            }
+        }
     }
 
     /// Returns the entries that may be of a source that begins with `start`, which has [`HEAD`] bytes unless the source has

@@ -8,7 +8,7 @@
 //! A process that dies in between leaves `pending`. The next one finds which of its objects are there, and takes exactly
 //! these into the ledger. So a repeated ingest neither loses nor doubles an event, whatever its files are by then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
@@ -18,7 +18,9 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutPayload}
 use super::IngestError;
 use super::encode::EncodedFile;
 use super::known::{Entry, Known};
+use super::replace::{Claim, Origin, OriginLine, Origins, Plan, ReplacedFiles, Without, without};
 use crate::lock::TableLock;
+use crate::rewritten::generation;
 use crate::{LakeError, Location};
 
 /// Folder of the ledger below the table. Readers of Parquet skip names that begin with `_`.
@@ -26,6 +28,8 @@ const FOLDER: &str = "_ingested";
 const LOCK: &str = "_ingested/lock";
 const PENDING: &str = "_ingested/pending.txt";
 const FIRST_LINE: &str = "yagura ingested 1";
+/// That of files with lines about origins.
+const FIRST_LINE_OF_ORIGINS: &str = "yagura ingested 2";
 /// So many files of one size are joined into one.
 const FILES_OF_A_SIZE: usize = 16;
 
@@ -36,6 +40,7 @@ pub(crate) struct Ledger {
     /// Files that were read, with their sizes.
     files: BTreeMap<String, u64>,
     known: Arc<Known>,
+    origins: Origins,
 }
 
 /// The objects and entries of one step.
@@ -53,6 +58,10 @@ pub(crate) struct Part {
     pub(crate) entry: Entry,
     /// The first bytes of the source.
     pub(crate) start: Vec<u8>,
+    /// The file that it came from, if a rewritten one replaces its rows.
+    pub(crate) origin: Option<Origin>,
+    /// What its rows name it by until they are written.
+    pub(crate) number: usize,
 }
 
 /// Entries that another process wrote since.
@@ -65,6 +74,7 @@ impl Ledger {
             table: table.clone(),
             files: BTreeMap::new(),
             known: Arc::default(),
+            origins: Origins::default(),
         };
         if ledger.refresh().await? {
             // Somebody may be at work: what they left is looked at when they are gone.
@@ -79,6 +89,12 @@ impl Ledger {
     /// Returns what is known of the table's sources.
     pub(crate) fn known(&self) -> &Arc<Known> {
         &self.known
+    }
+
+    /// Says whether rows of one of the parts were in the table and left it.
+    pub(crate) fn were_gone(&self, parts: &[Part]) -> bool {
+        let mut parts = parts.iter();
+        parts.any(|part| self.origins.next_time(part.entry.id()) > 0)
     }
 
     /// Returns the number of the file that the next commit writes.
@@ -120,15 +136,136 @@ impl Ledger {
         for part in commit.parts {
             pending.push_str(&format!("from {} {}\n", part.from, part.entry.to_line()));
         }
+        let origins = self.origin_lines(&commit);
+        for line in &origins {
+            pending.push_str(&(line.to_line() + "\n"));
+        }
         self.put(PENDING, pending.into()).await?;
         for object in commit.objects {
             self.put(&object.path, object.bytes.into()).await?;
         }
         let entries: Vec<Entry> = commit.parts.iter().map(|part| part.entry.clone()).collect();
-        self.append(&entries).await?;
+        self.append(&entries, origins).await?;
         self.remove(PENDING).await?;
         self.join_files().await?;
         Ok(true)
+    }
+
+    /// Returns where the parts come from that rewritten files replace.
+    fn origin_lines(&self, commit: &Commit<'_>) -> Vec<OriginLine> {
+        let objects = commit.objects.iter().map(|object| object.path.clone());
+        let objects: Vec<String> = objects.filter(|path| path.ends_with(".parquet")).collect();
+        let lines = commit.parts.iter().filter_map(|part| {
+            let id = part.entry.id();
+            let time = self.origins.next_time(id);
+            // What had left is there again, wherever it comes from.
+            let origin = match part.origin {
+                None if time > 0 => Some(Origin::default()),
+                origin => origin,
+            };
+            Some(OriginLine::Of(origin?, time, id, objects.clone()))
+        });
+        lines.collect()
+    }
+
+    /// Takes the rows out that the contents of files replace. Returns nothing, and has done nothing, where another process took rows
+    /// out since that the files hold: they must be read once more.
+    pub(crate) async fn replace(
+        &mut self,
+        claims: &[Claim],
+    ) -> Result<Option<ReplacedFiles>, LakeError> {
+        if self.origins.have_left(claims) {
+            return Ok(None);
+        }
+        let plan = self.origins.plan(claims);
+        if plan.lines.is_empty() {
+            return Ok(Some(plan.replaced));
+        }
+        let lock = TableLock::take(&self.table, LOCK).await?;
+        let done = self.replace_locked(claims).await;
+        lock.release().await;
+        done
+    }
+
+    async fn replace_locked(
+        &mut self,
+        claims: &[Claim],
+    ) -> Result<Option<ReplacedFiles>, LakeError> {
+        self.read_new().await?;
+        self.recover().await?;
+        if self.origins.have_left(claims) {
+            return Ok(None);
+        }
+        let plan = self.origins.plan(claims);
+        if plan.gone().is_empty() {
+            if !plan.lines.is_empty() {
+                self.append(&[], plan.lines).await?;
+            }
+            return Ok(Some(plan.replaced));
+        }
+        let pending = format!("{FIRST_LINE_OF_ORIGINS}\n{}", plan.to_text());
+        self.put(PENDING, pending.into()).await?;
+        self.carry_out(plan).await.map(Some)
+    }
+
+    /// Does what `pending` says is to leave. It may have been done in part.
+    async fn carry_out(&mut self, plan: Plan) -> Result<ReplacedFiles, LakeError> {
+        let gone = plan.gone();
+        for path in &plan.objects {
+            self.take_out(path, &gone).await?;
+        }
+        self.append(&[], plan.lines).await?;
+        self.remove(PENDING).await?;
+        Ok(plan.replaced)
+    }
+
+    /// Takes rows out of the object with this first name, whatever its name is now.
+    async fn take_out(&self, path: &str, gone: &HashSet<String>) -> Result<(), LakeError> {
+        let (folder, file_name) = path.rsplit_once('/').unwrap_or(("", path));
+        let Some((stem, _)) = generation(file_name) else {
+            return Ok(());
+        };
+        let place = self.table.join(folder);
+        let listed: Result<Vec<_>, StoreError> =
+            place.store.list(Some(&place.prefix)).try_collect().await;
+        let listed = listed.map_err(|source| LakeError::Read {
+            object: place.to_string(),
+            source,
+        })?;
+        let numbers = listed.iter().filter_map(|meta| {
+            let (of, number) = generation(meta.location.filename()?)?;
+            (of == stem).then_some(number)
+        });
+        let mut numbers: Vec<u32> = numbers.collect();
+        numbers.sort_unstable();
+        let named = |number: u32| match number {
+            0 => format!("{folder}/{stem}.parquet"),
+            number => format!("{folder}/{stem}.r{number}.parquet"),
+        };
+        let Some(current) = numbers.pop() else {
+            return Ok(());
+        };
+        // What a process that died left: hidden as long as the next one is there.
+        for number in numbers {
+            self.remove(&named(number)).await?;
+        }
+        let object = self.table.join(&named(current));
+        let unreadable = |source| LakeError::Read {
+            object: object.to_string(),
+            source,
+        };
+        let answer = object.store.get(&object.prefix).await.map_err(unreadable)?;
+        let bytes = answer.bytes().await.map_err(unreadable)?;
+        let rest = without(bytes, gone).map_err(|source| LakeError::Rewrite {
+            object: object.to_string(),
+            source,
+        })?;
+        match rest {
+            Without::Same => return Ok(()),
+            Without::Nothing => {}
+            Without::Rest(bytes) => self.put(&named(current + 1), bytes.into()).await?,
+        }
+        self.remove(&named(current)).await
     }
 
     /// Reads the files that are new and says whether a process left, or is at, its work.
@@ -145,7 +282,7 @@ impl Ledger {
             object: folder.to_string(),
             source,
         })?;
-        let mut news = Vec::new();
+        let (mut entries, mut origins) = (Vec::new(), Vec::new());
         let mut is_pending = false;
         for meta in listed {
             let name = meta.location.filename().unwrap_or_default().to_owned();
@@ -157,6 +294,7 @@ impl Ledger {
             if let Some(text) = self.text(&meta.location).await? {
                 let lines = text
                     .strip_prefix(FIRST_LINE)
+                    .or_else(|| text.strip_prefix(FIRST_LINE_OF_ORIGINS))
                     .map(|rest| rest.trim().lines());
                 let Some(lines) = lines else {
                     return Err(
@@ -164,17 +302,43 @@ impl Ledger {
                     );
                 };
                 for line in lines {
-                    let entry = Entry::of_line(line).ok_or_else(|| {
-                        self.damaged(&meta.location, "it has a line that is not an entry")
-                    })?;
-                    if Arc::make_mut(&mut self.known).insert(entry.clone()) {
-                        news.push(entry);
+                    let wrong =
+                        || self.damaged(&meta.location, "it has a line that is not an entry");
+                    if OriginLine::is_one(line) {
+                        origins.push(OriginLine::of_line(line).ok_or_else(wrong)?);
+                    } else {
+                        entries.push(Entry::of_line(line).ok_or_else(wrong)?);
                     }
                 }
                 self.files.insert(name, text.len() as u64);
             }
         }
-        Ok((news, is_pending))
+        Ok((self.take_in(entries, origins), is_pending))
+    }
+
+    /// Takes in lines, in whatever order they were written, and returns the entries that are new.
+    fn take_in(&mut self, entries: Vec<Entry>, origins: Vec<OriginLine>) -> News {
+        let mut changed = Vec::new();
+        for line in origins {
+            if let OriginLine::Gone(_, id) = &line {
+                changed.push(*id);
+            }
+            self.origins.insert(line);
+        }
+        for id in changed {
+            if !self.origins.is_there(id) {
+                Arc::make_mut(&mut self.known).forget(id);
+            }
+        }
+        let mut news = Vec::new();
+        for entry in entries {
+            if self.origins.is_there(entry.id())
+                && Arc::make_mut(&mut self.known).insert(entry.clone())
+            {
+                news.push(entry);
+            }
+        }
+        news
     }
 
     /// Takes in what a process that died left of its work. Needs the lock.
@@ -183,10 +347,19 @@ impl Ledger {
         let Some(text) = self.text(&pending.prefix).await? else {
             return Ok(Vec::new());
         };
-        let (mut objects, mut parts) = (Vec::new(), Vec::new());
-        for line in text.lines().skip(1) {
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        if let Some(plan) = Plan::of_text(&lines) {
+            self.carry_out(plan).await?;
+            return Ok(Vec::new());
+        }
+        let (mut objects, mut parts, mut origins) = (Vec::new(), Vec::new(), Vec::new());
+        for line in lines {
             if let Some(path) = line.strip_prefix("object ") {
                 objects.push(path.to_owned());
+                continue;
+            }
+            if OriginLine::is_one(line) {
+                origins.extend(OriginLine::of_line(line));
                 continue;
             }
             let part = line.strip_prefix("from ").and_then(|rest| {
@@ -226,23 +399,31 @@ impl Ledger {
             }
         };
         if !news.is_empty() {
-            self.append(&news).await?;
+            self.append(&news, origins).await?;
         }
         self.remove(PENDING).await?;
         Ok(news)
     }
 
-    /// Writes entries as a file of their own.
-    async fn append(&mut self, entries: &[Entry]) -> Result<(), LakeError> {
-        let lines: Vec<String> = entries.iter().map(Entry::to_line).collect();
-        for entry in entries {
-            Arc::make_mut(&mut self.known).insert(entry.clone());
-        }
+    /// Writes entries, and lines about origins, as a file of their own.
+    async fn append(
+        &mut self,
+        entries: &[Entry],
+        origins: Vec<OriginLine>,
+    ) -> Result<(), LakeError> {
+        let mut lines: Vec<String> = entries.iter().map(Entry::to_line).collect();
+        lines.extend(origins.iter().map(OriginLine::to_line));
+        self.take_in(entries.to_vec(), origins);
         self.write_file(lines).await
     }
 
     async fn write_file(&mut self, mut lines: Vec<String>) -> Result<(), LakeError> {
-        lines.insert(0, FIRST_LINE.to_owned());
+        let has_origins = lines.iter().any(|line| OriginLine::is_one(line));
+        let first = match has_origins {
+            true => FIRST_LINE_OF_ORIGINS,
+            false => FIRST_LINE,
+        };
+        lines.insert(0, first.to_owned());
         let text = lines.join("\n") + "\n";
         let name = format!("{:010}.txt", self.next_number());
         let size = text.len() as u64;

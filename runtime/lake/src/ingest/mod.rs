@@ -34,6 +34,7 @@ mod parse;
 mod quarantine;
 mod read;
 mod repeats;
+mod replace;
 mod report;
 mod rows;
 mod source;
@@ -71,11 +72,11 @@ pub use time::{of_text as time_of_text, of_text_in as time_of_text_in};
 
 use crate::names::of_path;
 use crate::{Location, TableDefinition, TimeBounds};
-use chunk::Gatherer;
 use encode::EncodedFile;
 use known::{Entry, Known};
 use ledger::{Commit, Ledger};
-use read::{Batch, Step, Task};
+use read::{Batch, Read, Step, Task};
+use replace::ReplacedFiles;
 use source::{Listed, Listing};
 
 /// Folder below the table for lines that are not events.
@@ -132,6 +133,9 @@ pub struct IngestOptions {
     pub written_until: Option<Timestamp>,
     /// Whether the report says of each row where it comes from: for small inputs.
     pub trace: bool,
+    /// Whether a file that was rewritten since it was ingested under the same name replaces its rows. What was ingested without this
+    /// stays.
+    pub replaces: bool,
     /// Folders that hold copies of objects, each with what stands in messages for its path: where the objects lie.
     pub copies: Vec<(PathBuf, String)>,
 }
@@ -157,6 +161,7 @@ impl IngestOptions {
             timezone: Zone::utc(),
             written_until: None,
             trace: false,
+            replaces: false,
             copies: Vec::new(),
         }
     }
@@ -229,13 +234,24 @@ pub async fn ingest(
         future: now().saturating_add(DAY),
         report: IngestReport::default(),
     };
-    let (found, gatherer) = loop {
-        if let Some(done) = writer.attempt(&listing.files, &mut progress).await? {
-            break done;
+    let (read, replaced) = loop {
+        if let Some(read) = writer.attempt(&listing.files, &mut progress).await? {
+            if read.claims.is_empty() {
+                break (read, ReplacedFiles::default());
+            }
+            // Behind the new rows: whoever reads the table meanwhile sees both, and never neither.
+            if let Some(replaced) = writer.ledger.replace(&read.claims).await? {
+                break (read, replaced);
+            }
         }
-        // Another ingest wrote of the same sources: what it wrote is known now.
+        // Another ingest wrote of the same sources, or took rows of them out: what it did is known now.
         writer.stored = TableDefinition::read(&writer.table).await?;
     };
+    let Read {
+        report: found,
+        gatherer,
+        ..
+    } = read;
     if writer.stored.as_ref() != Some(&**gatherer.definition()) {
         gatherer.definition().write(&writer.table).await?;
     }
@@ -254,6 +270,8 @@ pub async fn ingest(
         written_bytes: written.written_bytes,
         kept: written.kept,
         passed_over,
+        replaced: replaced.files,
+        kept_for_others: replaced.kept,
         failed: listing.failed,
         widened: gatherer.widened(),
         alike: gatherer.alike(),
@@ -286,7 +304,7 @@ impl Writer {
         &mut self,
         files: &[Listed],
         progress: &mut impl FnMut(Progress),
-    ) -> Result<Option<(IngestReport, Gatherer)>, IngestError> {
+    ) -> Result<Option<Read>, IngestError> {
         self.news.clear();
         let task = Task {
             files: files.to_vec(),
@@ -324,7 +342,8 @@ impl Writer {
             counts,
             fleeting,
         } = batch;
-        let salt = if self.options.again {
+        // A content whose rows left comes back under another name: the one before was read.
+        let salt = if self.options.again || self.ledger.were_gone(&parts) {
             self.ledger.next_number()
         } else {
             0

@@ -8,11 +8,12 @@
 
 mod archives;
 mod parsed;
+mod parts;
 mod records;
 mod rows;
+mod wrong;
 
 use std::borrow::Cow;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,24 +21,24 @@ use std::time::SystemTime;
 
 use tokio::sync::mpsc::Sender;
 use yagura_core::Timestamp;
-use yagura_core::names::did_you_mean;
 use yagura_core::shown::one_line;
-use yagura_formats::{DAMAGED, Decode, Gather, LineFormat, received};
+use yagura_formats::{Decode, Gather, LineFormat, received};
 
 use self::parsed::WaitingRecords;
 use self::rows::Waiting;
+use self::wrong::{OPEN_LINE, failure};
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
 use super::each::Each;
 use super::elements::elements;
 use super::kinds::{archive as archive_kind, may_hold_events};
-use super::known::{Before, Entry, HEAD, Known};
+use super::known::{Before, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, Wrong, scan};
 use super::normalize::Normalized;
-use super::quarantine;
 use super::repeats::RepeatRows;
-use super::report::{Counts, Example, IngestReport, SHOWN};
+use super::replace::Claim;
+use super::report::{Counts, Example, IngestReport};
 use super::source::{Input, Listed, Shape, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
 use super::values::values;
@@ -83,12 +84,22 @@ pub(crate) struct Task {
     pub(crate) future: Timestamp,
 }
 
-/// Reads the files and sends what is in them; returns the report on the files, and the learned columns.
+/// What the reading thread returns.
+pub(crate) struct Read {
+    /// On the files.
+    pub(crate) report: IngestReport,
+    /// The learned columns.
+    pub(crate) gatherer: Gatherer,
+    /// What each file holds, where rewritten files replace their rows.
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// Reads the files and sends what is in them.
 pub(crate) fn run(
     options: &IngestOptions,
     task: Task,
     sender: &Sender<Step>,
-) -> Result<(IngestReport, Gatherer), IngestError> {
+) -> Result<Read, IngestError> {
     let declared = options.time_field.clone();
     let mut reading = Reading {
         options,
@@ -111,6 +122,8 @@ pub(crate) fn run(
         file: Current::default(),
         read: Arc::default(),
         archives: 0,
+        claims: Vec::new(),
+        part: 0,
         progress: Progress {
             files_total: task.files.len(),
             bytes_total: super::source::total_bytes(&task.files),
@@ -130,7 +143,11 @@ pub(crate) fn run(
     reading.gatherer.learn_time_keys();
     reading.send_progress()?;
     reading.report.bytes = reading.read.load(Ordering::Relaxed);
-    Ok((reading.report, reading.gatherer))
+    Ok(Read {
+        report: reading.report,
+        gatherer: reading.gatherer,
+        claims: reading.claims,
+    })
 }
 
 /// What is written with the events that are gathered.
@@ -201,6 +218,10 @@ struct Reading<'o> {
     read: Arc<AtomicU64>,
     /// How many archives the file lies in.
     archives: usize,
+    /// What each file holds; empty where rewritten files replace nothing.
+    claims: Vec<Claim>,
+    /// The number of the part that is being gathered.
+    part: usize,
     progress: Progress,
 }
 
@@ -214,12 +235,27 @@ impl Reading<'_> {
             changed(&listed.path).map_or(now, |changed| changed.min(now))
         });
         self.gatherer.set_written_until(self.until);
+        if self.options.replaces {
+            self.claims.push(Claim::of(&name));
+        }
+        let before = self.unread();
         self.input(
             Input::Path(listed.path.clone()),
             &name,
             listed,
             DEEPEST_ARCHIVE,
-        )
+        )?;
+        let is_whole = self.unread() == before;
+        if let Some(claim) = self.claims.last_mut() {
+            claim.is_whole = is_whole;
+        }
+        Ok(())
+    }
+
+    /// Returns how many files, or parts of files, could not be read.
+    fn unread(&self) -> usize {
+        let report = &self.report;
+        report.failed.len() + report.incomplete.len() + report.passed_over.len()
     }
 
     /// Reads a file or a member of an archive. `depth` is how many archives may still lie in it.
@@ -236,6 +272,8 @@ impl Reading<'_> {
         self.parse()?;
         self.end_waiting()?;
         self.end_part();
+        // Rows behind its last part are not of the next file's.
+        self.part += 1;
         match result {
             Ok(()) => Ok(()),
             Err(IngestError::Unsupported { found, .. })
@@ -281,6 +319,9 @@ impl Reading<'_> {
                     self.file.is_lasting = false;
                 }
                 let compared = compare(source, like);
+                if let Some(claim) = self.claims.last_mut() {
+                    claim.contents.extend(compared.ids);
+                }
                 self.file.before = compared.before;
                 if compared.is_shorter {
                     self.report.shorter.push(name.to_owned());
@@ -523,174 +564,6 @@ impl Reading<'_> {
         };
         Ok(())
     }
-
-    /// Ends the ingest with what is wrong, or keeps it.
-    fn wrong(
-        &mut self,
-        piece: &Piece<'_>,
-        text: &str,
-        known: usize,
-        wrong: Wrong<'_>,
-    ) -> Result<(), IngestError> {
-        let damage = wrong
-            .text
-            .strip_prefix(DAMAGED)
-            .and_then(|text| text.strip_suffix("?>"));
-        if let Some(damage) = damage.filter(|_| self.file.is_converted) {
-            return self.damaged(piece, damage);
-        }
-        let before = &text[..wrong.at.min(text.len())];
-        let lines = before.bytes().filter(|byte| *byte == b'\n').count() as u64;
-        let column = match before.rfind('\n') {
-            Some(newline) => (before.len() - newline) as u64,
-            None => piece.column + (known + before.len()) as u64,
-        };
-        let line = piece.line + lines;
-        if self.options.strict {
-            return Err(IngestError::Malformed {
-                file: self.file.name.clone(),
-                line,
-                column,
-                reason: wrong.reason.to_owned(),
-                next: if wrong.is_open { OPEN_LINE } else { WRONG_LINE },
-            });
-        }
-        self.bad_line(line, column, wrong.reason, wrong.text.as_bytes());
-        Ok(())
-    }
-
-    /// Ends the ingest with what could not be read of a file, or keeps what is known of it.
-    fn damaged(&mut self, piece: &Piece<'_>, damage: &str) -> Result<(), IngestError> {
-        if self.options.strict {
-            return Err(IngestError::Malformed {
-                file: self.file.name.clone(),
-                line: piece.line,
-                column: 1,
-                reason: damage.to_owned(),
-                next: DAMAGED_PART,
-            });
-        }
-        self.bad_line(piece.line, 1, damage, damage.as_bytes());
-        Ok(())
-    }
-
-    fn bad_line(&mut self, line: u64, column: u64, reason: &str, text: &[u8]) {
-        let masked = self.options.source.as_ref().map(|source| {
-            let text = String::from_utf8_lossy(text);
-            source.normalizer.masked_line(&text).into_owned()
-        });
-        let text = masked.as_ref().map_or(text, |masked| masked.as_bytes());
-        self.file.has_news = true;
-        let counts = &mut self.batch.counts;
-        counts.rejected += 1;
-        if counts.bad_lines.len() < SHOWN {
-            let place = format!("`{}`, line {line}, column {column}", self.file.name);
-            counts.bad_lines.push(format!("{place}: {reason}"));
-        }
-        match self.options.rejects {
-            Some(_) => {
-                self.batch.rejects.extend_from_slice(text);
-                self.batch.rejects.push(b'\n');
-            }
-            None => quarantine::write(
-                &mut self.batch.rejects,
-                &self.file.name,
-                (line, column),
-                reason,
-                text,
-            ),
-        }
-    }
-
-    /// Sends what is gathered if so many more bytes would be too many.
-    fn make_room(&mut self, bytes: usize) -> Result<(), IngestError> {
-        if self.is_full(bytes) {
-            self.end_waiting()?;
-            self.end_part();
-            // Rejected lines are written with the place up to which they were read.
-            if !self.batch.parts.is_empty() {
-                self.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Says whether something is gathered, and so many more bytes would be too many.
-    fn is_full(&self, bytes: usize) -> bool {
-        let repeats = &self.file.repeats;
-        let events = self.gatherer.len() + self.file.waiting.len() + repeats.len();
-        let held = self.gatherer.bytes()
-            + self.file.waiting_bytes
-            + repeats.bytes()
-            + self.batch.rejects.len();
-        let is_full =
-            events >= self.options.chunk_events || held + bytes > self.options.chunk_bytes;
-        is_full && (events > 0 || !self.batch.rejects.is_empty())
-    }
-
-    /// Notes what was gathered of the file since its last part.
-    fn end_part(&mut self) {
-        let done = self.file.done.take();
-        let Some(done) = done.filter(|done| done.end > self.file.from) else {
-            return;
-        };
-        let entry = Entry::of(&done);
-        self.in_run.insert(entry.clone());
-        self.batch.parts.push(Part {
-            from: self.file.from,
-            entry,
-            start: self.file.start.clone(),
-        });
-        self.file.from = done.end;
-        if !self.file.is_lasting {
-            self.batch.fleeting = Some(self.file.name.clone());
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), IngestError> {
-        if self.batch.parts.is_empty() && self.batch.rejects.is_empty() {
-            return Ok(());
-        }
-        let events = self.gatherer.len();
-        self.gatherer.decide();
-        if events > 0
-            && let Some(field) = self.gatherer.missing_declared()
-        {
-            let columns = &self.gatherer.definition().columns;
-            let names = columns.iter().map(|column| column.name.as_str());
-            let field = field.to_string();
-            return Err(IngestError::NoTimeField {
-                hint: did_you_mean(&field, names),
-                field,
-                events,
-            });
-        }
-        let gathered = std::mem::take(&mut self.batch);
-        let batch = Batch {
-            chunk: self.gatherer.take(),
-            definition: Arc::clone(self.gatherer.definition()),
-            parts: gathered.parts,
-            rejects: gathered.rejects,
-            counts: gathered.counts,
-            fleeting: gathered.fleeting,
-        };
-        self.send(Step::Batch(Box::new(batch)))?;
-        // The channel holds one step: this one waits until the batch was taken, so that two chunks exist at most.
-        self.send_progress()
-    }
-
-    fn send_progress(&mut self) -> Result<(), IngestError> {
-        self.progress.bytes = self.read.load(Ordering::Relaxed);
-        self.progress.events = self.events;
-        self.send(Step::Progress(self.progress))
-    }
-
-    fn send(&self, step: Step) -> Result<(), IngestError> {
-        // Nobody receives any more once writing has failed, which is then what is reported.
-        self.sender
-            .blocking_send(step)
-            .map_err(|_| IngestError::Worker(None))
-    }
 }
 
 /// Returns when a file was changed last; nothing for standard input, and for the made-up times that builds and archives give to files.
@@ -704,42 +577,6 @@ fn changed(path: &Path) -> Option<Timestamp> {
 /// Returns a line without its end.
 fn line_of(text: &str) -> &str {
     text.trim_end_matches(['\n', '\r'])
-}
-
-const WRONG_LINE: &str =
-    "; correct it, or leave --strict out: such lines are then kept apart and the others ingested";
-const DAMAGED_PART: &str =
-    "; get the file again, or leave --strict out: what is whole in it is then ingested";
-const OPEN_LINE: &str = "; correct it, or give --format json if events span lines, or leave --strict out: such lines are then kept apart";
-
-/// Names the file in what ended its reading.
-fn failure(error: SplitError<IngestError>, name: &str) -> IngestError {
-    let file = name.to_owned();
-    match error {
-        SplitError::Receiver(error) => error,
-        SplitError::Read { line, source } if source.kind() == io::ErrorKind::UnexpectedEof => {
-            IngestError::Truncated { file, line }
-        }
-        SplitError::Read { line, source } => IngestError::Read { file, line, source },
-        SplitError::Torn { line, column } => IngestError::Malformed {
-            file,
-            line,
-            column,
-            reason: "the value that begins here is not closed".to_owned(),
-            next: "; correct the file, or give --format ndjson if it holds an event a line",
-        },
-        SplitError::Syntax {
-            line,
-            column,
-            reason,
-        } => IngestError::Malformed {
-            file,
-            line,
-            column,
-            reason,
-            next: "; the next event's start is unknown: correct the file, or give --format ndjson if it holds an event a line",
-        },
-    }
 }
 
 fn zeros(bytes: &[u8]) -> u64 {

@@ -151,6 +151,10 @@ pub struct IngestReport {
     pub shorter: Vec<String>,
     /// Files of folders that hold no events, and what they are.
     pub passed_over: Vec<(String, String)>,
+    /// Files that were rewritten, whose earlier rows left the table.
+    pub replaced: Vec<String>,
+    /// Files that were rewritten, whose earlier rows stay, because another file has the same content.
+    pub kept_for_others: Vec<String>,
     /// Files that could not be read, or not to their end. Not in a strict ingest, which ends there.
     pub failed: Vec<IngestError>,
     /// Files, with the line, whose last event is not complete: more of it may come.

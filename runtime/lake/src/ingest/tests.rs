@@ -7,6 +7,7 @@ mod inputs;
 mod parsed;
 mod property;
 mod records;
+mod rewritten;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

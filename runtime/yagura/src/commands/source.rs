@@ -1,6 +1,7 @@
 //! `yagura source`: which sources there are, and what a source makes of raw logs.
 
 mod class;
+mod status;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -9,9 +10,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::Value;
-use yagura_collect::{Habits, Ledger, SourceTotals};
+use yagura_core::Grants;
 use yagura_core::names::did_you_mean;
-use yagura_core::{Grants, Timestamp};
 use yagura_host::Meter;
 use yagura_lake::ingest::Format;
 use yagura_sources::{
@@ -19,11 +19,9 @@ use yagura_sources::{
 };
 
 use super::block_on;
-use super::status::{length, now};
-use crate::exit::{FAILED, INPUT};
-use crate::output::{OutputFormat, Shown, count, cut, number, printable, table};
+use crate::exit::INPUT;
+use crate::output::{OutputFormat, Shown, count, cut, printable, table};
 use crate::state_dir::StateDir;
-use yagura_service::listen::{ListenStatus, listen_statuses};
 use yagura_service::packs;
 use yagura_service::sources::{OpenSource, RECORDS_AT_ONCE};
 
@@ -50,7 +48,7 @@ enum Action {
         #[arg(long, value_enum, default_value = "text")]
         format: OutputFormat,
     },
-    /// Show what became of the raw logs that a service ingests: objects, events, rejected lines, lag
+    /// Show what became of the raw logs that a service ingests: objects, events, rejected lines, lag, queues
     Status {
         #[command(flatten)]
         service: StateDir,
@@ -85,7 +83,7 @@ enum Action {
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     match arguments.action {
         Action::List { pack, format } => list(&pack, format),
-        Action::Status { service, format } => status(&service, format),
+        Action::Status { service, format } => status::run(&service, format),
         Action::Explain {
             file,
             source,
@@ -170,198 +168,6 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
         }
     }
     Ok(0)
-}
-
-fn status(service: &StateDir, format: OutputFormat) -> Result<u8> {
-    let dir = service.resolve()?;
-    let ledger = Ledger::open_if_there(&dir)?;
-    let listeners = listen_statuses(&dir)?;
-    if ledger.is_none() && listeners.is_empty() {
-        bail!(
-            "the service with the state in {} has no sources: write [source.NAME] in its configuration",
-            dir.display()
-        );
-    }
-    let mut totals = Vec::new();
-    let mut habits = Vec::new();
-    if let Some(ledger) = &ledger {
-        totals = ledger.totals()?;
-        for of in &totals {
-            habits.push(ledger.habits(&of.source, Timestamp::clamped(now()))?);
-        }
-    }
-    let mut out = Shown(io::stdout().lock());
-    match format {
-        OutputFormat::Json => {
-            for (of, habits) in totals.iter().zip(&habits) {
-                serde_json::to_writer(&mut out, &StatusView::new(of, habits))?;
-                writeln!(out)?;
-            }
-            for of in &listeners {
-                serde_json::to_writer(&mut out, of)?;
-                writeln!(out)?;
-            }
-        }
-        OutputFormat::Text => {
-            print_listeners(&mut out, &listeners)?;
-            let mut rows = table([
-                "SOURCE",
-                "OBJECTS",
-                "WAITING",
-                "RECORDS",
-                "EVENTS",
-                "REJECTED",
-                "NO TIME",
-                "NO CLASS",
-                "UNFIT",
-                "LAST OBJECT",
-                "LAST INGEST",
-            ]);
-            for of in &totals {
-                rows.add_row([
-                    of.source.clone(),
-                    number(of.objects),
-                    number(of.waiting),
-                    number(of.records),
-                    number(of.events),
-                    number(of.rejected),
-                    number(of.without_time),
-                    number(of.of_no_class),
-                    number(of.unfit),
-                    ago(of.last_modified),
-                    ago(of.last_ingest),
-                ]);
-            }
-            if !totals.is_empty() {
-                writeln!(out, "{rows}")?;
-                print_habits(&mut out, &totals, &habits)?;
-            }
-            for of in &totals {
-                if let Some(trouble) = &of.trouble {
-                    writeln!(out, "{}: {}", of.source, printable(trouble))?;
-                }
-                if let Some(problem) = &of.problem {
-                    writeln!(
-                        out,
-                        "{}: {} cannot be read; the newest: {}",
-                        of.source,
-                        count(of.unreadable, "object", "objects"),
-                        printable(problem)
-                    )?;
-                }
-            }
-        }
-    }
-    let is_whole = totals
-        .iter()
-        .all(|of| of.trouble.is_none() && of.unreadable == 0);
-    let all_written = listeners
-        .iter()
-        .all(|of| of.counts.trouble.is_none() && of.counts.all_dropped() == 0);
-    Ok(if is_whole && all_written { 0 } else { FAILED })
-}
-
-/// A source as `status --format json` prints it.
-#[derive(Debug, Serialize)]
-struct StatusView<'s> {
-    #[serde(flatten)]
-    totals: &'s SourceTotals,
-    events_per_hour: u64,
-    lag_seconds: Option<i64>,
-    clock_ahead_seconds: Option<i64>,
-    drift: Vec<String>,
-}
-
-impl<'s> StatusView<'s> {
-    fn new(totals: &'s SourceTotals, habits: &Habits) -> Self {
-        let seconds = |micros: i64| micros / 1_000_000;
-        Self {
-            totals,
-            events_per_hour: habits.events_per_hour,
-            lag_seconds: habits.lag.map(seconds),
-            clock_ahead_seconds: habits.ahead.map(seconds),
-            drift: habits.drifts.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
-fn print_habits(out: &mut impl Write, totals: &[SourceTotals], habits: &[Habits]) -> Result<()> {
-    let mut rows = table([
-        "SOURCE",
-        "FIRST SEEN",
-        "LAST SEEN",
-        "EVENTS/H",
-        "LAG",
-        "CLOCK",
-        "REPEATED",
-        "DRIFT",
-    ]);
-    for (of, habits) in totals.iter().zip(habits) {
-        rows.add_row([
-            of.source.clone(),
-            ago(of.first_ingest),
-            ago(of.last_modified),
-            number(habits.events_per_hour),
-            match habits.lag {
-                Some(lag) => length(lag.max(0)),
-                None => String::new(),
-            },
-            match habits.ahead {
-                Some(ahead) => format!("{} ahead", length(ahead)),
-                None => String::new(),
-            },
-            number(of.repeated),
-            if habits.drifts.is_empty() { "" } else { "yes" }.to_owned(),
-        ]);
-    }
-    writeln!(out, "{rows}")?;
-    for (of, habits) in totals.iter().zip(habits) {
-        for drift in &habits.drifts {
-            writeln!(out, "{}: {drift}", of.source)?;
-        }
-    }
-    Ok(())
-}
-
-fn print_listeners(out: &mut impl Write, listeners: &[ListenStatus]) -> Result<()> {
-    if listeners.is_empty() {
-        return Ok(());
-    }
-    let mut rows = table([
-        "LISTENER", "RECEIVED", "WRITTEN", "DROPPED", "CUT", "REFUSED", "FAILED", "OPEN",
-        "OBJECTS", "SEEN",
-    ]);
-    for of in listeners {
-        let counts = &of.counts;
-        rows.add_row([
-            of.listener.clone(),
-            number(counts.received),
-            number(counts.written),
-            number(counts.all_dropped()),
-            number(counts.cut + counts.incomplete),
-            number(counts.refused + counts.not_allowed),
-            number(counts.failed + counts.without_count),
-            number(counts.open),
-            number(counts.objects),
-            ago(Some(of.written_at)),
-        ]);
-    }
-    writeln!(out, "{rows}")?;
-    for of in listeners {
-        if let Some(trouble) = &of.counts.trouble {
-            writeln!(out, "{}: {}", of.listener, printable(trouble))?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns how long ago a moment was.
-fn ago(time: Option<Timestamp>) -> String {
-    match time {
-        Some(time) if time.micros() > now() => "ahead of the clock".to_owned(),
-        Some(time) => format!("{} ago", length(now().saturating_sub(time.micros()))),
-        None => "never".to_owned(),
-    }
 }
 
 fn explained(

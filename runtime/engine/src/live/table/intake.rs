@@ -1,11 +1,12 @@
 //! What comes into a table: listed objects, and what was read from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{NaiveDate, TimeDelta};
 use yagura_correlate::store::KnownObject;
+use yagura_lake::earlier_names;
 use yagura_lake::table::OnProblem;
 
 use super::{LiveTable, now};
@@ -54,6 +55,11 @@ impl LiveTable {
         self.listing = Some(BackgroundTask::start(look.run()));
     }
 
+    /// Notes that objects were written: a listing that is under way may have missed them.
+    pub(in crate::live) fn expect_objects(&mut self) {
+        self.list_again = self.listing.is_some();
+    }
+
     /// Returns the first day that events of now may lie in.
     fn first_day(&self) -> Option<NaiveDate> {
         let lateness = TimeDelta::microseconds(self.lateness);
@@ -74,7 +80,7 @@ impl LiveTable {
         if self.is_listing() {
             return None;
         }
-        match self.listing.take()?.end().await? {
+        let other = match self.listing.take()?.end().await? {
             Ok(listed) => self.take_in(listed, options),
             Err(error) => {
                 let reason = problem(&error);
@@ -84,7 +90,11 @@ impl LiveTable {
                 self.list_problem = Some(reason);
                 None
             }
+        };
+        if std::mem::take(&mut self.list_again) {
+            self.start_listing(options);
         }
+        other
     }
 
     fn take_in(&mut self, listed: ListingResult, options: &LiveOptions) -> Option<OpenTable> {
@@ -98,7 +108,16 @@ impl LiveTable {
         }
         self.notes.note_empty(listed.empty);
         self.notes.note_left_out(&listed.strays, &listed.odd_names);
+        let is_rewritten: BTreeSet<String> = listed
+            .new
+            .iter()
+            .flat_map(|of| earlier_names(&of.name))
+            .collect();
         for name in listed.gone {
+            // Its next form takes its place.
+            if is_rewritten.contains(&name) {
+                self.objects.take(&name);
+            }
             if self.objects.take(&name).is_some() {
                 self.notes
                     .push(format!("{name} was deleted before it was read"));
@@ -141,6 +160,7 @@ impl LiveTable {
             self.status.seen = Some(now());
         }
         self.objects.add(new);
+        self.noted.extend(self.objects.take_rewritten());
         self.give_up(options);
         self.end_loading(options);
         self.has_listed = true;
@@ -229,6 +249,8 @@ impl LiveTable {
         if self.run.is_none() {
             return;
         }
+        // What was read since it was listed may be what they were before.
+        self.noted.extend(self.objects.take_rewritten());
         let objects = self.objects.next(self.take, options.step_bytes);
         if !objects.is_empty()
             && let Some(run) = self.run.take()

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Reading, WRONG_LINE, clipped};
+use super::wrong::WRONG_LINE;
+use super::{Reading, clipped};
 use crate::ingest::IngestError;
 use crate::ingest::event::members;
 use crate::ingest::parse::ParsedRecord;

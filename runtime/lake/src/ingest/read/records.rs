@@ -7,7 +7,8 @@ use yagura_core::json::write_text;
 use yagura_formats::{Decode, Decoded, Record, Rest, Taken};
 
 use super::rows::Places;
-use super::{Reading, WRONG_LINE, line_of};
+use super::wrong::WRONG_LINE;
+use super::{Reading, line_of};
 use crate::ingest::IngestError;
 use crate::ingest::split::{Piece, Prefix};
 

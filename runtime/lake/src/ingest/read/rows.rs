@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use yagura_core::Timestamp;
 
-use super::{PROGRESS_BYTES, Reading, WRONG_LINE, clipped};
+use super::wrong::WRONG_LINE;
+use super::{PROGRESS_BYTES, Reading, clipped};
 use crate::ingest::IngestError;
 use crate::ingest::chunk::{Event, narrow};
 use crate::ingest::each::{Elements, elements_at};
@@ -275,6 +276,7 @@ impl Reading<'_> {
         (text, raw, own): (&str, Option<&str>, &[Member<'_>]),
         normalized: Option<Normalized>,
     ) -> Result<(), IngestError> {
+        self.gatherer.set_part(self.part);
         let normalized = normalized.map(|of| self.with_processed_time(of));
         let made_time = normalized.as_ref().and_then(|of| of.time);
         let looked = match made_time.map(time::Found::declared) {
