@@ -489,7 +489,7 @@ SecRule X
 
     #[test]
     fn a_record_that_is_too_long_is_kept_in_parts_and_the_next_one_is_read() {
-        let body = "x\n".repeat(2 * LONGEST_LINES as usize + 7);
+        let body = "x\n".repeat(usize::try_from(2 * LONGEST_LINES + 7).unwrap());
         let long =
             format!("--0badf00d-A--\n[25/Jul/2026:10:00:00 +0200] a\n--0badf00d-C--\n{body}");
         for end in ["", "--0badf00d-Z--\n"] {

@@ -38,7 +38,7 @@ enum HeldLock {
     File {
         _file: File,
     },
-    Object(Lease),
+    Object(Box<Lease>),
     /// The store has no locks.
     Nothing,
 }
@@ -119,7 +119,10 @@ async fn lease(object: Location, stale: Duration) -> Result<HeldLock, LakeError>
             _ => PutMode::Create,
         };
         match put(&object, &owner, mode).await {
-            Ok(version) => return Ok(HeldLock::Object(Lease::new(object, owner, version))),
+            Ok(version) => {
+                let lease = Lease::new(object, owner, version);
+                return Ok(HeldLock::Object(Box::new(lease)));
+            }
             Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {
                 return Ok(HeldLock::Nothing);
             }

@@ -271,9 +271,8 @@ impl Search {
                 options,
                 progress,
                 counters,
-                rows,
             )?;
-            scans.push(Arc::new(scan));
+            scans.push(Arc::new(scan.with_rows(rows)));
         }
         for field in missing.iter().flatten() {
             let Ok(path) = field.parse::<FieldPath>() else {

@@ -103,7 +103,6 @@ impl TableScan {
         options: &SearchOptions,
         progress: Arc<SearchProgress>,
         counters: Arc<HitCounters>,
-        rows: HashMap<Path, RowSelection>,
     ) -> Result<Self, SearchError> {
         let scan_error = |source| SearchError::Scan {
             table: table.name.clone(),
@@ -144,8 +143,16 @@ impl TableScan {
             progress,
             counters,
             with_raw: options.with_raw,
-            rows: Arc::new(rows),
+            rows: Arc::default(),
         })
+    }
+
+    /// Reads only these rows of some objects, by their paths.
+    pub(crate) fn with_rows(self, rows: HashMap<Path, RowSelection>) -> Self {
+        Self {
+            rows: Arc::new(rows),
+            ..self
+        }
     }
 
     fn table(&self) -> &Table {

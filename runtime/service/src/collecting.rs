@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use yagura_collect::{Announced, CollectReport, Collector, Drift, Listener};
 use yagura_engine::live::SourceTrouble;
+use yagura_search::{SearchTable, update_index};
 
 /// A source at work.
 #[derive(Debug)]
@@ -17,6 +18,42 @@ pub(crate) struct Collected {
     pub(crate) poll: Duration,
     /// The objects that a queue announces.
     pub(crate) announced: Option<mpsc::UnboundedReceiver<Announced>>,
+    pub(crate) index: TableIndex,
+}
+
+/// The index of a source's table, and when it is brought up to date.
+#[derive(Debug)]
+pub(crate) struct TableIndex {
+    table: SearchTable,
+    every: Duration,
+    updated: Instant,
+    /// Whether the table has rows that came since.
+    is_behind: bool,
+}
+
+impl TableIndex {
+    pub(crate) fn new(table: SearchTable, every: Duration) -> Self {
+        Self {
+            table,
+            every,
+            updated: Instant::now(),
+            is_behind: false,
+        }
+    }
+
+    /// Adds new objects to the index, if it is time to. Returns what is wrong.
+    async fn update(&mut self, has_rows: bool) -> Option<String> {
+        self.is_behind |= has_rows;
+        if !self.is_behind || self.updated.elapsed() < self.every {
+            return None;
+        }
+        let updated = update_index(self.table.clone(), false).await;
+        (self.is_behind, self.updated) = (updated.is_err(), Instant::now());
+        let error = anyhow::Error::from(updated.err()?);
+        Some(format!(
+            "warning: {error:#}; a search reads more meanwhile, and it is tried again"
+        ))
+    }
 }
 
 /// How often it is looked for what is unusual.
@@ -96,6 +133,7 @@ async fn collect(of: Collected, news: mpsc::UnboundedSender<SourceNews>) {
         collector,
         poll,
         mut announced,
+        mut index,
     } = of;
     let mut pause = poll;
     let mut said = String::new();
@@ -170,6 +208,9 @@ async fn collect(of: Collected, news: mpsc::UnboundedSender<SourceNews>) {
                 next_listing = Instant::now() + pause;
             }
         }
+        of_source
+            .lines
+            .extend(index.update(of_source.has_rows).await);
         let is_other = of_source.trouble != before;
         before.clone_from(&of_source.trouble);
         if (is_other || !of_source.lines.is_empty()) && news.send(of_source).is_err() {

@@ -111,6 +111,13 @@ pub struct SourceSettings {
     pub rewritten: Option<Rewritten>,
     /// How often the prefix is listed; absent: every 10 s, and every 5 min with a queue.
     pub poll: Option<TimeSpan>,
+    /// How often new objects of the table are added to its index.
+    #[serde(default = "indexed_every")]
+    pub index: TimeSpan,
+}
+
+fn indexed_every() -> TimeSpan {
+    TimeSpan::from_secs(600)
 }
 
 /// What becomes of the rows of a raw object that is rewritten.

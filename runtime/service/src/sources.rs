@@ -14,9 +14,11 @@ use yagura_core::Grants;
 use yagura_formats::Zone;
 use yagura_host::Host;
 use yagura_lake::Location;
+use yagura_lake::table::TableConfig;
+use yagura_search::SearchTable;
 
 pub use self::open::{OpenSource, RECORDS_AT_ONCE};
-use crate::collecting::{Collected, Collecting, lines};
+use crate::collecting::{Collected, Collecting, TableIndex, lines};
 use crate::config::{Config, Rewritten, SourceSettings};
 
 /// The sources of a service.
@@ -57,6 +59,7 @@ impl Sources {
                 events,
                 rewritten,
                 poll: _,
+                index: _,
             } = settings;
             let of = source.as_deref().unwrap_or(name);
             let of_configuration = || format!("[source.{name}] of the configuration");
@@ -116,6 +119,17 @@ impl Sources {
                 }
                 None => None,
             };
+            let index = TableIndex::new(
+                SearchTable {
+                    config: TableConfig::new(&table, to.join(&table)),
+                    observables: config
+                        .table
+                        .get(&table)
+                        .map(|of| of.observables.clone())
+                        .unwrap_or_default(),
+                },
+                settings.index.to_std(),
+            );
             let options = CollectorOptions {
                 name: name.clone(),
                 from,
@@ -133,6 +147,7 @@ impl Sources {
                 collector,
                 poll: settings.listed_every().to_std(),
                 announced,
+                index,
             });
         }
         Ok(Self {

@@ -109,14 +109,13 @@ const TERMS: [&str; 32] = [
 ];
 
 fn pick(dice: &mut Dice, sides: usize) -> usize {
-    usize::try_from(dice.roll(sides as u64)).unwrap()
+    usize::try_from(dice.roll(sides as u64)).unwrap_or_default()
 }
 
 /// Events with some of the values: as text, in lists, in objects and in keys without a column.
-fn events(dice: &mut Dice, from: usize, count: usize) -> Vec<Value> {
-    let event = |number: usize, dice: &mut Dice| {
-        let mut event =
-            json!({"time": time(i64::try_from(number).unwrap() * 60), "number": number});
+fn events(dice: &mut Dice, from: i64, count: i64) -> Vec<Value> {
+    let event = |number: i64, dice: &mut Dice| {
+        let mut event = json!({"time": time(number * 60), "number": number});
         for (name, values) in VALUES {
             let value = json!(values[pick(dice, values.len())]);
             match pick(dice, 12) {
@@ -169,7 +168,7 @@ fn index(lake: &Lake, more: &[&str]) -> Ran {
 fn segments(lake: &Lake, table: &str) -> Vec<std::path::PathBuf> {
     let folder = lake.0.path(&format!("lake/{table}/_index"));
     let entries = fs::read_dir(folder).into_iter().flatten();
-    let mut segments: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut segments: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     segments.sort();
     segments
 }

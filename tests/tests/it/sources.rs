@@ -831,7 +831,7 @@ fn a_source_that_does_not_come_in_is_reported_until_it_does() {
     place.0.write(
         "yagura.toml",
         "packs = [\"pack\"]\n[serve]\npoll = \"100ms\"\nreport_trouble = \"300ms\"\n[lake]\nurl = \"lake\"\n\
-         [source.gate]\nurl = \"later\"\npoll = \"100ms\"\n",
+         [source.gate]\nurl = \"later\"\npoll = \"100ms\"\nindex = \"100ms\"\n",
     );
     let mut service = serve(&place);
     let wait_for = |expected: &str, state: &str| {
@@ -854,6 +854,17 @@ fn a_source_that_does_not_come_in_is_reported_until_it_does() {
     place.0.write("later/gate.log", GATE_LOG);
     wait_for("refused.gate", "provisional");
     wait_for("yagura.self.source", "withdrawn");
+    // The service adds the table's objects to its index.
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let config = place.path("yagura.toml");
+        let known = yagura(&["search", "--config", &config, "--prevalence", "user:eve"]);
+        if known.stdout.contains("gate") && known.stderr.is_empty() {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "{known:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     service.kill().unwrap();
     service.wait().unwrap();
 }

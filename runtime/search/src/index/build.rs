@@ -45,8 +45,8 @@ pub(crate) struct ObjectEntries {
 pub(crate) struct KindEntries {
     ids: HashMap<Box<str>, u32, RandomState>,
     entries: Vec<ValueEntry>,
-    /// Values and rows of the batch that is being read: the id in the high half, the row in the low one.
-    found: Vec<u64>,
+    /// Ids and rows of the batch that is being read.
+    found: Vec<(u32, u32)>,
 }
 
 impl KindEntries {
@@ -60,8 +60,7 @@ impl KindEntries {
                 id
             }
         };
-        self.found
-            .extend(rows.iter().map(|row| u64::from(id) << 32 | u64::from(*row)));
+        self.found.extend(rows.iter().map(|row| (id, *row)));
     }
 
     /// Ends a batch; `place` returns the number of a row in its object, and its time.
@@ -69,13 +68,9 @@ impl KindEntries {
         // An event that has a value twice counts once.
         self.found.sort_unstable();
         self.found.dedup();
-        for found in self.found.drain(..) {
-            let (id, row) = (
-                (found >> 32) as usize,
-                (found & u64::from(u32::MAX)) as usize,
-            );
-            let (number, time) = place(row);
-            self.entries[id].add(number, time);
+        for (id, row) in self.found.drain(..) {
+            let (number, time) = place(row as usize);
+            self.entries[id as usize].add(number, time);
         }
     }
 
