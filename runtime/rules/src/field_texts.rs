@@ -1,4 +1,4 @@
-//! Every text that tests of some fields see, each distinct one with its rows: what an index of values is made of.
+//! Every text that tests of some fields see, with its rows: what an index of values is made of.
 
 use std::collections::HashMap;
 
@@ -95,7 +95,7 @@ impl FieldTexts {
     }
 }
 
-/// Calls `each` with every distinct text of an array and the rows that have it.
+/// Calls `each` with every text of an array and rows that have it: once for each distinct text of a dictionary, else for each row.
 ///
 /// # Errors
 /// Texts of more than 2 GiB.
@@ -134,14 +134,10 @@ fn each_text(values: &ArrayRef, each: &mut dyn FnMut(&str, &[u32])) -> Result<()
         }
         _ => {
             let texts = render_text(values)?;
-            let mut rows: HashMap<&str, Vec<u32>> = HashMap::new();
             for (row, text) in (0..).zip(texts.as_string::<i32>()) {
                 if let Some(text) = text {
-                    rows.entry(text).or_default().push(row);
+                    each(text, &[row]);
                 }
-            }
-            for (text, rows) in rows {
-                each(text, &rows);
             }
         }
     }

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::errors::ParquetError;
 use futures::{StreamExt, stream};
@@ -110,7 +111,7 @@ pub async fn update_index(table: SearchTable, rebuild: bool) -> Result<IndexRepo
 struct Update {
     table: Arc<Table>,
     cache: Arc<FileMetadataCache>,
-    reader: ObjectReader,
+    reader: Arc<ObjectReader>,
     digests: BTreeMap<String, String>,
     segments: Vec<Segment>,
     /// Names of segments to be deleted.
@@ -144,7 +145,11 @@ impl Update {
             ..IndexReport::default()
         };
         Ok(Self {
-            reader: ObjectReader::new(Arc::clone(&opened), Arc::clone(&cache), &fields)?,
+            reader: Arc::new(ObjectReader::new(
+                Arc::clone(&opened),
+                Arc::clone(&cache),
+                &fields,
+            )?),
             table: opened,
             cache,
             digests,
@@ -204,10 +209,15 @@ impl Update {
         let mut builder = SegmentBuilder::default();
         let mut read = stream::iter(files)
             .map(|file| {
-                let reader = &self.reader;
+                let reader = Arc::clone(&self.reader);
+                let of_file = file.clone();
+                // On a thread of its own: it is work more than waiting.
+                let read = SpawnedTask::spawn(async move { reader.read(&of_file).await });
                 async move {
-                    let read = reader.read(&file).await;
-                    (file, read)
+                    let read = read
+                        .await
+                        .map_err(|error| DataFusionError::External(error.into()));
+                    (file, read.and_then(|read| read))
                 }
             })
             .buffered(OBJECTS_AT_ONCE);

@@ -24,12 +24,17 @@ use yagura_rules::sigma::searched_columns;
 use yagura_rules::{FieldTexts, render_text, resolve};
 
 use super::keys::{ADDRESS, DIGEST, keys_in, keys_of};
-use super::segment::ValueEntry;
+use super::segment::{BLOCK_ROWS, ValueEntry};
 use crate::kinds::Kind;
 use crate::table_scan::query_as_rule;
 
 /// Of a kind that is looked for in all text, so many values an event are not worth their room: identifiers of requests and sessions.
 const MOST_IN_TEXT: u64 = 8;
+/// An object is taken to have so many rows at least, before all are read.
+const USUAL_ROWS: u64 = 128 * 1_024;
+/// Texts of a kind whose keys are remembered, and how long they are at most.
+const MOST_KNOWN: usize = 1 << 16;
+const LONGEST_KNOWN: usize = 256;
 
 /// What an object holds.
 #[derive(Default)]
@@ -45,22 +50,57 @@ pub(crate) struct ObjectEntries {
 pub(crate) struct KindEntries {
     ids: HashMap<Box<str>, u32, RandomState>,
     entries: Vec<ValueEntry>,
+    /// The ids of some texts, so that keys are not made again of a text that comes again.
+    known: HashMap<Box<str>, Box<[u32]>, RandomState>,
     /// Ids and rows of the batch that is being read.
     found: Vec<(u32, u32)>,
+    /// Whether there were too many values: none is kept.
+    is_given_up: bool,
 }
 
 impl KindEntries {
-    fn add(&mut self, key: &str, rows: &[u32]) {
-        let id = match self.ids.get(key) {
-            Some(id) => *id,
-            None => {
-                let id = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-                self.entries.push(ValueEntry::default());
-                self.ids.insert(key.into(), id);
-                id
-            }
-        };
-        self.found.extend(rows.iter().map(|row| (id, *row)));
+    fn id_of(&mut self, key: &str) -> u32 {
+        if let Some(id) = self.ids.get(key) {
+            return *id;
+        }
+        let id = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        self.entries.push(ValueEntry::default());
+        self.ids.insert(key.into(), id);
+        id
+    }
+
+    /// Adds a value that rows of the batch have.
+    fn add(&mut self, kind: Kind, text: &str, rows: &[u32]) {
+        if let Some(ids) = self.known.get(text) {
+            let found = ids.iter().flat_map(|id| rows.iter().map(|row| (*id, *row)));
+            self.found.extend(found);
+            return;
+        }
+        let mut ids = Vec::new();
+        keys_of(kind, text, &mut |key| ids.push(self.id_of(key)));
+        let found = ids.iter().flat_map(|id| rows.iter().map(|row| (*id, *row)));
+        self.found.extend(found);
+        if self.known.len() < MOST_KNOWN && text.len() <= LONGEST_KNOWN {
+            self.known.insert(text.into(), ids.into());
+        }
+    }
+
+    /// Adds a key that stands in the text of a row.
+    fn add_in_text(&mut self, key: &str, row: u32) {
+        if !self.is_given_up {
+            let id = self.id_of(key);
+            self.found.push((id, row));
+        }
+    }
+
+    /// Gives up what will have too many values.
+    fn give_up_above(&mut self, most: usize) {
+        if self.ids.len() > most {
+            *self = Self {
+                is_given_up: true,
+                ..Self::default()
+            };
+        }
     }
 
     /// Ends a batch; `place` returns the number of a row in its object, and its time.
@@ -78,17 +118,6 @@ impl KindEntries {
         self.entries.get(*self.ids.get(key)? as usize)
     }
 
-    /// Leaves out the values that `other` has in the same blocks.
-    fn without(&mut self, other: &Self) {
-        let entries = &self.entries;
-        self.ids.retain(|key, id| {
-            let blocks = &entries[*id as usize].blocks;
-            other
-                .get(key)
-                .is_none_or(|other| !blocks.is_within(&other.blocks))
-        });
-    }
-
     /// Returns the values with their keys.
     pub(crate) fn into_values(mut self) -> impl Iterator<Item = (Box<str>, ValueEntry)> {
         self.ids
@@ -98,24 +127,23 @@ impl KindEntries {
 }
 
 impl ObjectEntries {
-    /// Leaves out what is there twice, and returns the kinds that have too many values to be kept.
+    /// Returns the kinds that have too many values, and leaves them out.
     fn finish(&mut self) -> Vec<String> {
         let mut lacks = Vec::new();
-        for (text, kind) in [(ADDRESS, Kind::Ip), (DIGEST, Kind::Hash)] {
-            let Some(mut in_text) = self.kinds.remove(text) else {
-                continue;
-            };
-            if let Some(of_kind) = self.kinds.get(kind.name()) {
-                in_text.without(of_kind);
+        for kind in [ADDRESS, DIGEST] {
+            let in_text = self.kinds.entry(kind).or_default();
+            in_text.give_up_above(most_in_text(self.rows));
+            if in_text.is_given_up {
+                lacks.push(kind.to_owned());
             }
-            if in_text.ids.len() as u64 > self.rows / MOST_IN_TEXT + 1_000 {
-                lacks.push(text.to_owned());
-                continue;
-            }
-            self.kinds.insert(text, in_text);
         }
         lacks
     }
+}
+
+/// Returns how many different values of so many events are kept, of a kind that is looked for in all text.
+fn most_in_text(rows: u64) -> usize {
+    usize::try_from(rows / MOST_IN_TEXT + 1_000).unwrap_or(usize::MAX)
 }
 
 /// The fields of each kind that a table has.
@@ -270,34 +298,47 @@ impl ObjectReader {
         let mut entries = ObjectEntries::default();
         while let Some(batch) = batches.next().await {
             let batch = batch?;
-            entries.rows += batch.num_rows() as u64;
-            self.add(&batch, &mut entries.kinds)?;
+            self.add(&batch, &mut entries)?;
         }
         let lacks = entries.finish();
         Ok((entries, lacks))
     }
 
-    fn add(
-        &self,
-        batch: &RecordBatch,
-        entries: &mut BTreeMap<&'static str, KindEntries>,
-    ) -> Result<(), ArrowError> {
+    fn add(&self, batch: &RecordBatch, entries: &mut ObjectEntries) -> Result<(), ArrowError> {
+        entries.rows += batch.num_rows() as u64;
+        let rows = entries.rows;
+        let entries = &mut entries.kinds;
+        let times = self.plan.table.event_times(batch.column(self.plan.time))?;
+        let numbers = batch
+            .column(batch.num_columns() - 1)
+            .as_primitive::<Int64Type>();
+        let number_of = |row: usize| numbers.value(row).cast_unsigned();
+        let place = |row: usize| (number_of(row), times[row].map(Timestamp::micros));
         for (kind, fields) in &self.fields {
             let of_kind = entries.entry(kind.name()).or_default();
             fields.each(
                 |index| Ok(Arc::clone(batch.column(index))),
-                &mut |_, text, rows| keys_of(*kind, text, &mut |key| of_kind.add(key, rows)),
+                &mut |_, text, rows| of_kind.add(*kind, text, rows),
             )?;
+            of_kind.end_batch(place);
         }
         let [mut addresses, mut digests] =
             [ADDRESS, DIGEST].map(|kind| entries.remove(kind).unwrap_or_default());
+        let [ips, hashes] = [Kind::Ip, Kind::Hash].map(|kind| entries.get(kind.name()));
+        // What the kind's own columns have in the same block is found there.
+        let is_known = |of_kind: Option<&KindEntries>, key: &str, row: u32| {
+            let known = of_kind.and_then(|of_kind| of_kind.get(key));
+            known.is_some_and(|known| known.blocks.contains(number_of(row as usize) / BLOCK_ROWS))
+        };
         let has_escape = memchr::memmem::Finder::new("\\u00");
         for column in &self.texts {
             let texts: ArrayRef = render_text(batch.column(*column))?;
             let mut add = |text: &str, row: u32| {
                 keys_in(text, &mut |kind, key| match kind {
-                    ADDRESS => addresses.add(key, &[row]),
-                    _ => digests.add(key, &[row]),
+                    ADDRESS if is_known(ips, key, row) => {}
+                    ADDRESS => addresses.add_in_text(key, row),
+                    _ if is_known(hashes, key, row) => {}
+                    _ => digests.add_in_text(key, row),
                 });
             };
             for (row, text) in (0..).zip(texts.as_string::<i32>()) {
@@ -310,18 +351,11 @@ impl ObjectReader {
                 }
             }
         }
-        entries.extend([(ADDRESS, addresses), (DIGEST, digests)]);
-        let times = self.plan.table.event_times(batch.column(self.plan.time))?;
-        let numbers = batch
-            .column(batch.num_columns() - 1)
-            .as_primitive::<Int64Type>();
-        let place = |row: usize| {
-            let number = numbers.value(row).cast_unsigned();
-            (number, times[row].map(Timestamp::micros))
-        };
-        entries
-            .values_mut()
-            .for_each(|of_kind| of_kind.end_batch(place));
+        for (kind, mut in_text) in [(ADDRESS, addresses), (DIGEST, digests)] {
+            in_text.end_batch(place);
+            in_text.give_up_above(most_in_text(rows.max(USUAL_ROWS)));
+            entries.insert(kind, in_text);
+        }
         Ok(())
     }
 }

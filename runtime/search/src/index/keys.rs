@@ -12,7 +12,7 @@ use yagura_rules::case_folding::fold;
 use crate::kinds::Kind;
 use crate::query::TermValue;
 
-/// The kind of addresses of version 4 anywhere in the text of events, but those that an entry of [`Kind::Ip`] has in the same blocks.
+/// The kind of addresses of version 4 anywhere in the text of events, but those that a column of [`Kind::Ip`] has in the same block.
 pub(crate) const ADDRESS: &str = "address in text";
 /// The same of hashes, and [`Kind::Hash`].
 pub(crate) const DIGEST: &str = "hash in text";

@@ -156,16 +156,6 @@ impl Blocks {
         self.low == 0 && self.more.iter().all(|byte| *byte == 0)
     }
 
-    /// Says whether all blocks of the set are in another one.
-    pub(crate) fn is_within(&self, other: &Self) -> bool {
-        self.low & !other.low == 0
-            && self
-                .more
-                .iter()
-                .enumerate()
-                .all(|(at, byte)| byte & !other.more.get(at).copied().unwrap_or(0) == 0)
-    }
-
     pub(crate) fn union(&self, other: &Self) -> Self {
         let byte = |of: &Self, at: usize| of.more.get(at).copied().unwrap_or(0);
         let length = self.more.len().max(other.more.len());
@@ -396,7 +386,6 @@ mod tests {
             assert_eq!(set.is_empty(), blocks.is_empty());
         }
         let (a, b) = (of(&[1, 70]), of(&[1, 2, 70, 300]));
-        assert!(a.is_within(&b) && !b.is_within(&a));
         assert_eq!(a.union(&b), b);
         assert_eq!(b.intersection(&a), a);
     }
