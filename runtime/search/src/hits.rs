@@ -27,7 +27,7 @@ use yagura_core::columns::RAW_COLUMN;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_lake::guard::Guarded;
 use yagura_plan::TablePlan;
-use yagura_rules::{FieldValues, PrefilterState, render_text};
+use yagura_rules::{FieldValues, PrefilterState, addresses, render_text};
 
 use crate::event_json::EventWriter;
 use crate::kinds::Kind;
@@ -251,9 +251,13 @@ impl BatchSearch {
                 for (kind, field) in fields.iter() {
                     let texts =
                         render_text(&field.values(|index| Ok(Arc::clone(hits.column(index))))?)?;
+                    // Answers of DNS are names too.
+                    let is_of_kind = |value: &str| *kind != Kind::Ip || addresses(value).is_some();
                     crate::pivot::values_of(&texts, |value| {
-                        kinds.push(kind.name());
-                        values.push(value);
+                        if is_of_kind(&value) {
+                            kinds.push(kind.name());
+                            values.push(value);
+                        }
                     });
                 }
                 vec![

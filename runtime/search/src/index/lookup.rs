@@ -22,7 +22,9 @@ use yagura_lake::guard::Guarded;
 use yagura_lake::table::{DataFile, Table, reason_of};
 
 use super::keys::{Key, key_of, key_of_field, keys_of_word};
-use super::segment::{BLOCK_ROWS, Blocks, Coverage, FOLDER, SegmentRow, rows_of, schema};
+use super::segment::{
+    BLOCK_ROWS, Blocks, Coverage, EXTENSION, FOLDER, SegmentRow, rows_of, schema,
+};
 use crate::kinds::Kind;
 use crate::query::{Query, TermPlace, TermValue};
 
@@ -61,7 +63,7 @@ impl Segments {
             .list(Some(&folder.prefix))
             .try_collect()
             .await?;
-        let is_segment = |meta: &ObjectMeta| meta.location.extension() == Some("parquet");
+        let is_segment = |meta: &ObjectMeta| meta.location.extension() == Some(EXTENSION);
         let read = stream::iter(listed.into_iter().filter(is_segment)).map(|meta| async {
             let footer = DFParquetMetadata::new(folder.store.as_ref(), &meta)
                 .with_file_metadata_cache(Some(Arc::clone(cache)))

@@ -29,6 +29,8 @@ use crate::kinds::Kind;
 
 /// The folder of a table's segments, below the table. Readers of Parquet skip names that begin with `_`.
 pub(crate) const FOLDER: &str = "_index";
+/// What the name of a segment ends with. It is not that of Parquet, so that a pattern such as `TABLE/*/*.parquet` names objects alone.
+pub(crate) const EXTENSION: &str = "index";
 /// The key of what a segment covers, in its footer.
 pub(crate) const COVERAGE: &str = "yagura.index";
 /// Rows of a block.
@@ -284,7 +286,7 @@ impl SegmentBuilder {
         }
         writer.close()?;
         let digest = Sha256::digest(&bytes);
-        Ok((format!("{}.parquet", hex(&digest[..8])), bytes))
+        Ok((format!("{}.{EXTENSION}", hex(&digest[..8])), bytes))
     }
 }
 

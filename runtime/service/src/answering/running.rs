@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use tokio::time::timeout;
 use yagura_alerts::{
     AlertStore, Clock, Deliver, DeliverOptions, Feed, FeedPosition, Investigate,
     InvestigateOptions, Triage, TriageError,
@@ -18,6 +20,9 @@ use super::network::Network;
 use super::policy::read_policy;
 use super::ports::{Ports, warnings};
 use crate::config::Config;
+
+/// How long the end of a service waits for the connections of its store.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The triage of a service, with its workers.
 pub(super) struct RunningTriage {
@@ -110,6 +115,11 @@ impl RunningTriage {
     pub(super) async fn stop(self) -> Result<()> {
         let (delivered, investigated) = tokio::join!(self.deliver.stop(), self.investigate.stop());
         self.audit.stop().await;
+        // SQLite moves its log into the file, which then is whole by itself.
+        let closed = timeout(CLOSED_WITHIN, self.triage.store().close());
+        if closed.await.is_err() {
+            tracing::debug!("the store of alerts is still in use; its log stays beside it");
+        }
         delivered?;
         Ok(investigated?)
     }
