@@ -179,9 +179,9 @@ fn hits_are_the_same_with_an_index_and_without() {
     let lake = Lake(Scratch::new());
     // Each ingest adds an object or more, in ever more columns.
     for part in 0..6 {
-        lake.ingest("odd", &events(&mut dice, part * 20, 20));
+        lake.ingest_with(&["--index"], "odd", &events(&mut dice, part * 20, 20));
     }
-    lake.ingest("others", &events(&mut dice, 0, 30));
+    lake.ingest_with(&["--index"], "others", &events(&mut dice, 0, 30));
     let mut left_out = 0;
     for term in TERMS {
         let (hits, _) = found(&lake, &["--no-index", term]);
@@ -218,10 +218,10 @@ fn whatever_an_index_covers_nothing_is_missing() {
     let mut dice = Dice::new(7);
     let lake = Lake(Scratch::new());
     let query = "user:kim OR ip:192.0.2.1";
-    lake.ingest("t", &events(&mut dice, 0, 40));
+    lake.ingest_with(&["--index"], "t", &events(&mut dice, 0, 40));
     assert_eq!(segments(&lake, "t").len(), 1);
     // An object that came since.
-    lake.ingest_with(&["--no-index"], "t", &events(&mut dice, 40, 40));
+    lake.ingest("t", &events(&mut dice, 40, 40));
     assert!(check(&lake, "user:kim").contains("objects of table `t` are not in its index"));
     index(&lake, &[]).must_work();
     assert!(!check(&lake, query).contains("not in its index"));
@@ -277,7 +277,7 @@ fn small_segments_are_merged_and_prevalence_counts_each_event_once() {
             // The same address in two columns and in the text.
             json!({"time": time(second), "user": "kim", "src_ip": "192.0.2.1", "dst_ip": "192.0.2.1", "note": "192.0.2.1", "n": second})
         };
-        lake.ingest("t", &(0..3).map(event).collect::<Vec<_>>());
+        lake.ingest_with(&["--index"], "t", &(0..3).map(event).collect::<Vec<_>>());
     }
     let count = segments(&lake, "t").len();
     assert!((1..8).contains(&count), "{count} segments");
@@ -295,11 +295,7 @@ fn small_segments_are_merged_and_prevalence_counts_each_event_once() {
         json!({"table": "t", "kind": "ip", "value": "192.0.2.1", "events": 60, "objects": 20, "first": "2026-03-01T00:00:00.000000Z", "last": "2026-03-01T00:31:42.000000Z"})
     );
     assert_eq!(ran.stderr, "");
-    lake.ingest_with(
-        &["--no-index"],
-        "t",
-        &[json!({"time": time(5_000), "user": "kim", "n": 0})],
-    );
+    lake.ingest("t", &[json!({"time": time(5_000), "user": "kim", "n": 0})]);
     let ran = lake.search(&["--prevalence", "user:kim"]).must_work();
     assert!(ran.stdout.contains(" 60 "), "{}", ran.stdout);
     assert!(

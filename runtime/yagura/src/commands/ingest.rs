@@ -66,9 +66,9 @@ pub(crate) struct Arguments {
     /// Zone of times that name none, such as Europe/Berlin or +09:00 [default: that of the source, else UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<Zone>,
-    /// Do not add to the index of the table; `yagura table index` does it later
+    /// Add to the index of the table at once, which may take longer than the ingest; `yagura table index` does it later
     #[arg(long)]
-    no_index: bool,
+    index: bool,
     /// Files and directories of logs, URLs of objects or of prefixes in an object store; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -180,9 +180,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
             bar.set_message(format!("{} events", number(now.events)));
         });
         let report = report.await?;
-        let indexed = match arguments.no_index || report.written_files == 0 {
-            true => None,
-            false => Some(update_index(index, false).await),
+        let indexed = match arguments.index && report.written_files > 0 {
+            true => Some(update_index(index, false).await),
+            false => None,
         };
         Ok((report, indexed))
     });

@@ -32,7 +32,8 @@ pub(super) struct Arguments {
 
 const AFTER_HELP: &str = "\
 An index lies below the table in `_index/`. It is old or gone without harm: a search then reads more, and finds the same.
-`yagura ingest` adds to it by itself. Tables of others, and tables whose columns of observables have changed, need this command.
+A service adds to the indexes of its sources' tables by itself, and `yagura ingest --index` to that of its table. All other tables
+need this command, and so do tables whose columns of observables have changed.
 
 Exit codes: 0 all objects are in the indexes; 3 some cannot be read, which are named, or the arguments are wrong.";
 
