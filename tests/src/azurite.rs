@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test without its server must fail")]
 
+use crate::s3::settings_of;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -52,6 +53,11 @@ impl Azurite {
         ];
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         options.map(owned).into()
+    }
+
+    /// Returns them as lines of a configuration.
+    pub fn settings(&self) -> String {
+        settings_of(&self.options())
     }
 
     /// Makes a container.

@@ -29,6 +29,14 @@ pub struct S3Server {
     task: JoinHandle<()>,
 }
 
+/// Returns options of a store as lines of a configuration.
+pub(crate) fn settings_of(options: &BTreeMap<String, String>) -> String {
+    let options = options.iter();
+    options
+        .map(|(key, value)| format!("{key} = {value:?}\n"))
+        .collect()
+}
+
 /// What was asked of the server.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -179,6 +187,11 @@ impl S3Server {
     /// Returns the server's URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Returns the options of the store as lines of a configuration.
+    pub fn settings(&self) -> String {
+        settings_of(&self.options())
     }
 
     /// Returns a client's options with the right key.

@@ -37,7 +37,7 @@ pub(crate) struct Notice {
 /// Reads a message.
 ///
 /// # Errors
-/// Why it is no announcement of a store.
+/// Why it does not announce an object of a store.
 pub(crate) fn notice(message: &Message) -> Result<Notice, String> {
     if let Some(kind) = message.attributes.get("eventType")
         && message.attributes.contains_key("bucketId")

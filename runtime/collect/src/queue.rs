@@ -46,7 +46,7 @@ pub(crate) trait Queue: fmt::Debug + Send + Sync {
     /// Receives messages, none if there are none for a while. They come again unless they are deleted.
     fn receive(&self) -> BoxFuture<'_, Result<Vec<Message>, QueueError>>;
 
-    /// Deletes messages by their receipts. One that is gone is no error.
+    /// Deletes messages by their receipts. A message may be gone already.
     fn delete<'q>(&'q self, receipts: &'q [String]) -> BoxFuture<'q, Result<(), QueueError>>;
 
     /// Returns how long to wait after an empty answer.
@@ -66,7 +66,7 @@ pub enum QueueError {
         /// What is wrong, and what to write.
         reason: String,
     },
-    /// There is no client for the queue, or no credentials.
+    /// The store has no client that signs requests to the queue, or no credentials.
     #[error("cannot sign a request to the queue {queue}")]
     Store {
         /// The queue.

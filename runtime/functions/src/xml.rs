@@ -8,6 +8,7 @@
 //! Names are compared without their prefixes. Only the 5 entities of XML itself and character references are resolved: what a document
 //! type declares never grows. What stands behind the element is not read, so a text that is cut off there still has a result.
 
+use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
@@ -219,14 +220,8 @@ fn character(reference: &BytesRef<'_>) -> Option<char> {
     if let Some(c) = reference.resolve_char_ref().ok()? {
         return Some(c);
     }
-    match reference.decode().ok()?.as_ref() {
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "amp" => Some('&'),
-        "apos" => Some('\''),
-        "quot" => Some('"'),
-        _ => None,
-    }
+    let text = resolve_xml_entity(reference.decode().ok()?.as_ref())?;
+    text.chars().next()
 }
 
 impl Prepared for XmlPath {

@@ -17,12 +17,13 @@ mod segment;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use chrono::Utc;
 use datafusion::common::DataFusionError;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::errors::ParquetError;
 use futures::{StreamExt, stream};
-use object_store::ObjectStoreExt;
+use object_store::{ObjectMeta, ObjectStoreExt};
 use yagura_core::{FieldPath, TimeRange, Timestamp};
 use yagura_lake::Location;
 use yagura_lake::table::{DataFile, OnProblem, Table, TableError, reason_of, store_failure};
@@ -207,10 +208,10 @@ impl Update {
     /// Reads objects, and writes segments of them.
     async fn add(&mut self, files: Vec<DataFile>) -> Result<(), IndexError> {
         let mut builder = SegmentBuilder::default();
+        let reader = Arc::clone(&self.reader);
         let mut read = stream::iter(files)
             .map(|file| {
-                let reader = Arc::clone(&self.reader);
-                let of_file = file.clone();
+                let (reader, of_file) = (Arc::clone(&reader), file.clone());
                 // On a thread of its own: it is work more than waiting.
                 let read = SpawnedTask::spawn(async move { reader.read(&of_file).await });
                 async move {
@@ -221,7 +222,6 @@ impl Update {
                 }
             })
             .buffered(OBJECTS_AT_ONCE);
-        let mut written = Vec::new();
         while let Some((file, read)) = read.next().await {
             let name = self.table.location.name_of(&file.meta.location);
             let (entries, lacks) = match read {
@@ -255,28 +255,39 @@ impl Update {
             }
             if builder.bytes() > SEGMENT_BYTES {
                 let full = std::mem::take(&mut builder);
-                written.push(write(&self.table, &self.digests, full).await?);
+                self.write(full).await?;
             }
         }
-        drop(read);
-        if builder.objects() > 0 {
-            written.push(write(&self.table, &self.digests, builder).await?);
+        match builder.objects() {
+            0 => Ok(()),
+            _ => self.write(builder).await,
         }
-        self.read_again(&written).await
     }
 
-    /// Reads the footers of segments that were written, and adds them.
-    async fn read_again(&mut self, names: &[object_store::path::Path]) -> Result<(), IndexError> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        let found = Segments::open(&self.table.location, &self.cache)
-            .await
-            .map_err(|source| store_error(&self.table, source))?;
-        let is_new = |segment: &Segment| names.contains(&segment.meta.location);
-        self.segments.extend(found.all.into_iter().filter(is_new));
+    /// Stores a segment.
+    async fn write(&mut self, builder: SegmentBuilder) -> Result<(), IndexError> {
+        let made = builder.finish(&self.digests);
+        let made = made.map_err(|source| IndexError::Write {
+            table: self.table.name.clone(),
+            source,
+        })?;
+        let object = self.table.location.join(FOLDER).join(&made.name);
+        let size = made.bytes.len() as u64;
+        let put = object.store.put(&object.prefix, made.bytes.into()).await;
+        let put = put.map_err(|source| store_error(&self.table, source))?;
         // What is made anew may have the bytes that it had.
-        self.old.retain(|old| !names.contains(old));
+        self.old.retain(|old| *old != object.prefix);
+        self.segments.push(Segment {
+            meta: ObjectMeta {
+                location: object.prefix,
+                last_modified: Utc::now(),
+                size,
+                e_tag: put.e_tag,
+                version: put.version,
+            },
+            rows: made.rows,
+            coverage: Arc::new(made.coverage),
+        });
         Ok(())
     }
 
@@ -319,8 +330,7 @@ impl Update {
                     }
                 }
             }
-            let written = write(&self.table, &self.digests, builder).await?;
-            self.read_again(&[written]).await?;
+            self.write(builder).await?;
             self.old
                 .extend(merged.into_iter().map(|segment| segment.meta.location));
         }
@@ -335,22 +345,6 @@ impl Update {
         }
         Ok(())
     }
-}
-
-async fn write(
-    table: &Table,
-    digests: &BTreeMap<String, String>,
-    builder: SegmentBuilder,
-) -> Result<object_store::path::Path, IndexError> {
-    let made = builder.finish(digests);
-    let (name, bytes) = made.map_err(|source| IndexError::Write {
-        table: table.name.clone(),
-        source,
-    })?;
-    let object = table.location.join(FOLDER).join(&name);
-    let put = object.store.put(&object.prefix, bytes.into()).await;
-    put.map_err(|source| store_error(table, source))?;
-    Ok(object.prefix)
 }
 
 fn store_error(table: &Table, source: object_store::Error) -> IndexError {
@@ -516,6 +510,9 @@ async fn known_of(
             .filter(|(_, version)| versions.contains(version) && covered.insert(version.clone()))
             .map(|(place, _)| place)
             .collect();
+        if places.is_empty() {
+            continue;
+        }
         let asked: Vec<&keys::Key> = keys.iter().collect();
         let found = look_up(&table.location, segment, Some(&asked), cache).await;
         for row in found.map_err(|error| reason_of(&error))? {

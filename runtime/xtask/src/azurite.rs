@@ -1,16 +1,15 @@
 //! An Azurite server for tests: Microsoft's emulator of Azure's object store and its queues, from npm, on loopback.
 
 use std::fs;
-use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::guests;
 use crate::postgres::free_port;
 use crate::run::run;
+use crate::server::Server;
 use yagura_toolchain::{cache_dir, on_path};
 
 /// Tells the tests where the server is.
@@ -21,13 +20,9 @@ pub(crate) const QUEUE_URL: &str = "YAGURA_TEST_AZURITE_QUEUE";
 /// The version that the tests were written with.
 const PACKAGE: &str = "azurite@3";
 
-/// How long the server may take to start.
-const START: Duration = Duration::from_secs(60);
-
 /// A server that stops when it is dropped.
 pub(crate) struct Azurite {
-    process: Child,
-    dir: PathBuf,
+    _server: Server,
     /// Where tests find it.
     pub(crate) url: String,
     /// Where they find its queues.
@@ -41,46 +36,21 @@ impl Azurite {
     /// Why there can be none here, and what to do.
     pub(crate) fn start() -> Result<Self> {
         let program = program()?;
-        let dir = std::env::temp_dir().join(format!("yagura-azurite-{}", std::process::id()));
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let (port, queue_port, table_port) = (free_port()?, free_port()?, free_port()?);
-        let log = fs::File::create(dir.join("log"))?;
-        let process = Command::new(&program)
-            .args(["--silent", "--skipApiVersionCheck", "--disableTelemetry"])
-            .args(["--blobPort", &port.to_string()])
-            .args(["--queuePort", &queue_port.to_string()])
-            .args(["--tablePort", &table_port.to_string()])
-            .arg("--location")
-            .arg(dir.join("data"))
-            .stdin(Stdio::null())
-            .stderr(log.try_clone()?)
-            .stdout(log)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut server = Self {
-            process,
+        let server = Server::start("azurite", &program, &[port, queue_port], |command, dir| {
+            command
+                .args(["--silent", "--skipApiVersionCheck", "--disableTelemetry"])
+                .args(["--blobPort", &port.to_string()])
+                .args(["--queuePort", &queue_port.to_string()])
+                .args(["--tablePort", &table_port.to_string()])
+                .arg("--location")
+                .arg(dir.join("data"));
+        })?;
+        Ok(Self {
             url: format!("http://127.0.0.1:{port}/devstoreaccount1"),
             queue_url: format!("http://127.0.0.1:{queue_port}/devstoreaccount1"),
-            dir,
-        };
-        let start = Instant::now();
-        let is_open = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
-        while !(is_open(port) && is_open(queue_port)) {
-            if server.process.try_wait()?.is_some() || start.elapsed() > START {
-                let log = fs::read_to_string(server.dir.join("log")).unwrap_or_default();
-                bail!("Azurite does not start:\n{log}");
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(server)
-    }
-}
-
-impl Drop for Azurite {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.dir);
+            _server: server,
+        })
     }
 }
 

@@ -25,6 +25,7 @@ mod run;
     reason = "the demo uses a part of what it offers"
 )]
 mod sample;
+mod server;
 mod test;
 
 use anyhow::Result;

@@ -1,16 +1,14 @@
 //! A moto server for tests: Amazon's S3, SNS and SQS on loopback, from PyPI.
 
-use std::fs;
-use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::guests;
 use crate::postgres::free_port;
 use crate::run::{run, status};
+use crate::server::Server;
 use yagura_toolchain::{cache_dir, on_path};
 
 /// Tells the tests where the server is.
@@ -19,13 +17,9 @@ pub(crate) const URL: &str = "YAGURA_TEST_MOTO";
 /// The version that the tests were written with.
 const PACKAGE: &str = "moto[server]==5.*";
 
-/// How long the server may take to start.
-const START: Duration = Duration::from_secs(60);
-
 /// A server that stops when it is dropped.
 pub(crate) struct Moto {
-    process: Child,
-    dir: PathBuf,
+    _server: Server,
     /// Where tests find it.
     pub(crate) url: String,
 }
@@ -37,40 +31,14 @@ impl Moto {
     /// Why there can be none here, and what to do.
     pub(crate) fn start() -> Result<Self> {
         let program = program()?;
-        let dir = std::env::temp_dir().join(format!("yagura-moto-{}", std::process::id()));
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let port = free_port()?;
-        let log = fs::File::create(dir.join("log"))?;
-        let process = Command::new(&program)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .current_dir(&dir)
-            .stdin(Stdio::null())
-            .stderr(log.try_clone()?)
-            .stdout(log)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut server = Self {
-            process,
+        let server = Server::start("moto", &program, &[port], |command, _| {
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        })?;
+        Ok(Self {
             url: format!("http://127.0.0.1:{port}"),
-            dir,
-        };
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if server.process.try_wait()?.is_some() || start.elapsed() > START {
-                let log = fs::read_to_string(server.dir.join("log")).unwrap_or_default();
-                bail!("moto does not start:\n{log}");
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(server)
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.dir);
+            _server: server,
+        })
     }
 }
 

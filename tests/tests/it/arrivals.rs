@@ -138,6 +138,14 @@ impl Place {
         }
     }
 
+    /// Checks that each record is one row and one alert, and that there are no others.
+    fn has_each_once(&self, expected: &BTreeSet<String>) {
+        let alerts = self.alerts();
+        assert_eq!(alerts.keys().cloned().collect::<BTreeSet<_>>(), *expected);
+        assert!(alerts.values().all(|count| *count == 1), "{alerts:?}");
+        assert_eq!(self.rows().len(), expected.len());
+    }
+
     /// Returns how many records the alerts count, by user. Only the first line of each alert counts.
     fn alerts(&self) -> BTreeMap<String, u64> {
         let lines = fs::read_to_string(self.path("alerts.ndjson")).unwrap_or_default();
@@ -404,11 +412,7 @@ async fn microsoft_announces_objects_in_a_storage_queue() {
     let name = unique("raw");
     store.make(&name);
     let queue = queues.queue(&name);
-    let options: String = store
-        .options()
-        .into_iter()
-        .map(|(key, value)| format!("{key} = {value:?}\n"))
-        .collect();
+    let options = store.settings();
     let url = format!("az://{name}/gates");
     place.configure(
         "poll = \"1h\"\n",
@@ -447,10 +451,7 @@ async fn microsoft_announces_objects_in_a_storage_queue() {
         .until(200, "all messages deleted", || queues.left(&name) == 0)
         .await;
     drop(service);
-    let alerts = place.alerts();
-    assert_eq!(alerts.keys().cloned().collect::<BTreeSet<_>>(), expected);
-    assert!(alerts.values().all(|count| *count == 1), "{alerts:?}");
-    assert_eq!(place.rows().len(), expected.len());
+    place.has_each_once(&expected);
     let of_queue = place.status_of(&queue);
     assert_eq!(of_queue["parked"], 1, "{of_queue}");
     assert_eq!(of_queue["malformed"], 1, "{of_queue}");
@@ -512,10 +513,7 @@ async fn google_announces_objects_in_a_subscription() {
         .until(60, "all messages acknowledged", || subscription.left() == 0)
         .await;
     drop(service);
-    let alerts = place.alerts();
-    assert_eq!(alerts.keys().cloned().collect::<BTreeSet<_>>(), expected);
-    assert!(alerts.values().all(|count| *count == 1), "{alerts:?}");
-    assert_eq!(place.rows().len(), expected.len());
+    place.has_each_once(&expected);
     let of_queue = place.status_of(&subscription.url());
     let counts = ["parked", "malformed", "others"].map(|name| of_queue[name].clone());
     assert_eq!(counts, [1, 1, 1].map(Value::from), "{of_queue}");
@@ -539,11 +537,7 @@ async fn a_queue_that_does_not_answer_delays_objects_and_loses_none() {
     let place = Place::new();
     place.0.write("store/raw/gates/.keep", "");
     let store = S3Server::start(place.path("store").as_ref()).await.unwrap();
-    let options: String = store
-        .options()
-        .into_iter()
-        .map(|(key, value)| format!("{key} = {value:?}\n"))
-        .collect();
+    let options = store.settings();
     let events = "http://127.0.0.1:1/123456789012/raw";
     place.configure(
         "poll = \"1h\"\n",

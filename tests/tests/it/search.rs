@@ -337,7 +337,8 @@ fn hits_that_do_not_fit_into_memory_come_in_order() {
     assert!(times.is_sorted_by(|a, b| a >= b));
 }
 
-fn pick(dice: &mut Dice, sides: usize) -> usize {
+/// Rolls the dice for a place in a list.
+pub(crate) fn pick(dice: &mut Dice, sides: usize) -> usize {
     usize::try_from(dice.roll(sides as u64)).unwrap()
 }
 

@@ -7,7 +7,7 @@ use yagura_tests::command::{Ran, yagura};
 use yagura_tests::scratch::Scratch;
 use yagura_tests::stream::{Dice, time};
 
-use super::search::Lake;
+use super::search::{Lake, pick};
 
 /// Observables in every form that makers write, by the columns that hold them.
 const VALUES: [(&str, &[&str]); 12] = [
@@ -107,10 +107,6 @@ const TERMS: [&str; 32] = [
     "kim",
     "d41d8cd98f00b204e9800998ecf8427e",
 ];
-
-fn pick(dice: &mut Dice, sides: usize) -> usize {
-    usize::try_from(dice.roll(sides as u64)).unwrap_or_default()
-}
 
 /// Events with some of the values: as text, in lists, in objects and in keys without a column.
 fn events(dice: &mut Dice, from: i64, count: i64) -> Vec<Value> {

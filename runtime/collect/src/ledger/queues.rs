@@ -52,7 +52,7 @@ pub(crate) struct QueueCounted {
 /// What cannot be handed to a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Parked {
-    /// The object, or the start of a message that is no announcement.
+    /// The object, or the start of a malformed message.
     pub(crate) what: String,
     pub(crate) reason: String,
     pub(crate) is_malformed: bool,
@@ -73,7 +73,7 @@ pub struct QueueTotals {
     pub others: u64,
     /// Objects that are those of no source.
     pub parked: u64,
-    /// Messages that are no announcements.
+    /// Messages that are malformed.
     pub malformed: u64,
     /// When the newest message was received.
     pub last_message: Option<Timestamp>,
@@ -83,7 +83,7 @@ pub struct QueueTotals {
     pub kept: Vec<ParkedMessage>,
 }
 
-/// An object of no source, or a message that is no announcement.
+/// An object of no source, or a malformed message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ParkedMessage {
     /// The object, with its bucket, or the start of the message.

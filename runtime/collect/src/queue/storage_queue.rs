@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use object_store::azure::{AzureAuthorizer, AzureCredentialProvider};
 use quick_xml::Reader;
+use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, Event};
 use url::{Host, Url};
 
@@ -156,14 +157,8 @@ fn character(reference: &BytesRef<'_>) -> Option<char> {
     if let Some(c) = reference.resolve_char_ref().ok()? {
         return Some(c);
     }
-    match reference.decode().ok()?.as_ref() {
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "amp" => Some('&'),
-        "apos" => Some('\''),
-        "quot" => Some('"'),
-        _ => None,
-    }
+    let text = resolve_xml_entity(reference.decode().ok()?.as_ref())?;
+    text.chars().next()
 }
 
 #[cfg(test)]

@@ -246,7 +246,7 @@ impl Plan {
         lines.chain(objects).collect()
     }
 
-    /// Reads what [`Plan::to_text`] wrote; nothing where it is no plan.
+    /// Reads what [`Plan::to_text`] wrote; nothing of other text.
     pub(crate) fn of_text(lines: &[&str]) -> Option<Self> {
         let mut plan = Self::default();
         for line in lines {

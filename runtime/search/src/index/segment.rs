@@ -211,6 +211,16 @@ impl SegmentRow {
     }
 }
 
+/// A segment that is made and not stored yet.
+#[derive(Debug)]
+pub(crate) struct MadeSegment {
+    /// The name of its object, by its content.
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) rows: u64,
+    pub(crate) coverage: Coverage,
+}
+
 /// A segment that is being made.
 #[derive(Debug, Default)]
 pub(crate) struct SegmentBuilder {
@@ -240,21 +250,21 @@ impl SegmentBuilder {
         self.objects.len()
     }
 
-    /// Sorts the rows, and returns the name of the object below the table and its bytes.
+    /// Sorts the rows, and returns the segment.
     ///
     /// # Errors
     /// What the writer of Parquet says.
     pub(crate) fn finish(
         mut self,
         kinds: &BTreeMap<String, String>,
-    ) -> Result<(String, Vec<u8>), ParquetError> {
+    ) -> Result<MadeSegment, ParquetError> {
         self.rows.sort_unstable_by(SegmentRow::cmp);
         let coverage = Coverage {
             version: VERSION,
             kinds: kinds.clone(),
             objects: self.objects,
         };
-        let coverage = serde_json::to_string(&coverage)
+        let text = serde_json::to_string(&coverage)
             .map_err(|error| ParquetError::External(error.into()))?;
         let column = |name: &str| name.into();
         let mut properties = WriterProperties::builder()
@@ -263,7 +273,7 @@ impl SegmentBuilder {
             .set_write_batch_size(ROWS_PER_PAGE)
             .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
             .set_statistics_enabled(EnabledStatistics::None)
-            .set_key_value_metadata(Some(vec![KeyValue::new(COVERAGE.to_owned(), coverage)]));
+            .set_key_value_metadata(Some(vec![KeyValue::new(COVERAGE.to_owned(), text)]));
         for name in ["kind", "value"] {
             properties =
                 properties.set_column_statistics_enabled(column(name), EnabledStatistics::Page);
@@ -286,7 +296,12 @@ impl SegmentBuilder {
         }
         writer.close()?;
         let digest = Sha256::digest(&bytes);
-        Ok((format!("{}.{EXTENSION}", hex(&digest[..8])), bytes))
+        Ok(MadeSegment {
+            name: format!("{}.{EXTENSION}", hex(&digest[..8])),
+            bytes,
+            rows: self.rows.len() as u64,
+            coverage,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ mod print;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -32,15 +32,8 @@ pub(crate) struct Arguments {
     /// What to look for, such as `192.0.2.1` or `user:alice AND NOT ip:10.0.0.0/8`
     #[arg(required = true)]
     query: Vec<String>,
-    /// Lake whose folders are the tables: a path or an object-store URL
-    #[arg(long, value_name = "LAKE", conflicts_with = "config")]
-    lake: Option<String>,
-    /// Configuration file that names the tables [default: yagura.toml]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Search this table alone; may be given more than once
-    #[arg(long, value_name = "NAME")]
-    table: Vec<String>,
+    #[command(flatten)]
+    tables: Tables,
     /// Search events of this OCSF class alone, such as `authentication`
     #[arg(long, value_name = "CLASS")]
     class: Option<String>,
@@ -129,12 +122,7 @@ async fn search(arguments: Arguments) -> Result<u8> {
         bail!("Parquet goes into a file: name one with --output");
     }
     let query = Query::parse(&arguments.query.join(" "))?;
-    let tables = Tables {
-        lake: arguments.lake.as_deref(),
-        config: arguments.config.as_deref(),
-        only: &arguments.table,
-    };
-    let tables = tables.open().await?;
+    let tables = arguments.tables.open().await?;
     if arguments.prevalence {
         return prevalence(tables, &query, arguments.format).await;
     }
@@ -350,20 +338,24 @@ fn count(number_of: u64, one: &str, several: &str) -> String {
 }
 
 /// Which tables a command works on.
-pub(crate) struct Tables<'a> {
-    /// The lake whose folders are the tables, in place of the configuration's.
-    pub(crate) lake: Option<&'a str>,
-    /// The configuration, in place of the usual one.
-    pub(crate) config: Option<&'a Path>,
-    /// Names of tables; all if there are none.
-    pub(crate) only: &'a [String],
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tables {
+    /// Lake whose folders are the tables: a path or an object-store URL
+    #[arg(long, value_name = "LAKE", conflicts_with = "config")]
+    lake: Option<String>,
+    /// Configuration file that names the tables [default: yagura.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Take this table alone; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    table: Vec<String>,
 }
 
-impl Tables<'_> {
+impl Tables {
     /// Returns the tables. What cannot be read of them is named, and hides nothing else.
     pub(crate) async fn open(&self) -> Result<Vec<SearchTable>> {
         const USUAL: &str = "yagura.toml";
-        let mut config = match (self.config, self.lake) {
+        let mut config = match (&self.config, &self.lake) {
             (Some(file), _) => Config::read(file)?,
             (None, Some(_)) => Config::default(),
             (None, None) if PathBuf::from(USUAL).exists() => Config::read(USUAL.as_ref())?,
@@ -371,21 +363,21 @@ impl Tables<'_> {
                 "it is not known where the tables are: name a lake with --lake, or a configuration with --config"
             ),
         };
-        if let Some(url) = self.lake {
+        if let Some(url) = &self.lake {
             config.lake = Some(LakeSettings {
-                url: url.to_owned(),
+                url: url.clone(),
                 options: BTreeMap::new(),
             });
         }
         let mut tables = config.tables().await?;
-        for name in self.only {
+        for name in &self.table {
             if !tables.iter().any(|table| table.name == *name) {
                 let names = tables.iter().map(|table| table.name.as_str());
                 bail!("there is no table `{name}`{}", did_you_mean(name, names));
             }
         }
-        if !self.only.is_empty() {
-            tables.retain(|table| self.only.contains(&table.name));
+        if !self.table.is_empty() {
+            tables.retain(|table| self.table.contains(&table.name));
         }
         let tables = tables.into_iter().map(|mut table| {
             table.on_bad_file = OnProblem::Skip;

@@ -21,11 +21,7 @@ async fn a_rewritten_object_replaces_its_rows_and_rules_see_the_new_ones() {
     let place = Place::new();
     place.0.write("store/raw/gates/.keep", "");
     let store = S3Server::start(place.path("store").as_ref()).await.unwrap();
-    let options: String = store
-        .options()
-        .into_iter()
-        .map(|(key, value)| format!("{key} = {value:?}\n"))
-        .collect();
+    let options = store.settings();
     place.configure(
         // Only what was ingested lets the table be listed again.
         "poll = \"1h\"\n",

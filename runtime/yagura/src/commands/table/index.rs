@@ -1,7 +1,6 @@
 //! `yagura table index`: which objects of a table hold an observable.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -16,15 +15,8 @@ use crate::output::{Shown, number, printable};
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Lake whose folders are the tables: a path or an object-store URL
-    #[arg(long, value_name = "LAKE", conflicts_with = "config")]
-    lake: Option<String>,
-    /// Configuration file that names the tables [default: yagura.toml]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Only this table; may be given more than once
-    #[arg(long, value_name = "NAME")]
-    table: Vec<String>,
+    #[command(flatten)]
+    tables: Tables,
     /// Make the indexes anew
     #[arg(long)]
     rebuild: bool,
@@ -38,14 +30,9 @@ need this command, and so do tables whose columns of observables have changed.
 Exit codes: 0 all objects are in the indexes; 3 some cannot be read, which are named, or the arguments are wrong.";
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
-    let tables = Tables {
-        lake: arguments.lake.as_deref(),
-        config: arguments.config.as_deref(),
-        only: &arguments.table,
-    };
     block_on(async {
         let mut is_complete = true;
-        for table in tables.open().await? {
+        for table in arguments.tables.open().await? {
             is_complete &= index(table, arguments.rebuild).await?;
         }
         Ok(if is_complete { 0 } else { INPUT })
@@ -75,7 +62,7 @@ async fn index(table: SearchTable, rebuild: bool) -> Result<bool> {
 }
 
 /// Says what an index has.
-pub(crate) fn described(table: &str, report: &IndexReport) -> String {
+fn described(table: &str, report: &IndexReport) -> String {
     let added = match report.objects {
         0 => "nothing to add".to_owned(),
         objects => format!(
